@@ -1,0 +1,27 @@
+"""Fixtures that every room may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from workbench.models.teacher import Teacher
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Stable Diffusion folder (tests/tiny.py); epsilon prediction, alpha_T = .068."""
+    from tests.tiny import make_tiny_teacher
+
+    return make_tiny_teacher(tmp_path_factory.mktemp("teachers") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tiny_teacher_path: Path) -> Teacher:
+    """The loaded tiny teacher. Shared by the session: do not change it."""
+    from workbench.models.teacher import load_teacher
+
+    return load_teacher(tiny_teacher_path)

@@ -1,0 +1,1 @@
+"""Networks: denoisers, guidance, the teacher, students, EMA, closed-form teachers."""
