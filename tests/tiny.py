@@ -24,8 +24,8 @@ def make_tiny_teacher(
 ) -> Path:
     """Write a teacher of 92 thousand UNet parameters with random weights; returns the folder.
 
-    Images are (3, 32, 32), latents LATENT_SHAPE, text embeddings (TEXT_LENGTH, TEXT_WIDTH); T = 1000, scaled-linear betas,
-    trailing spacing, alpha_T = .068 (0 with zero_terminal_snr).
+    Images are (3, 32, 32), latents LATENT_SHAPE, text embeddings (TEXT_LENGTH, TEXT_WIDTH); T = 1000, scaled-linear
+    betas, trailing spacing, alpha_T = .068 (0 with zero_terminal_snr).
     """
     folder = Path(folder)
     with torch.random.fork_rng(devices=[]):

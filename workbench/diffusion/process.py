@@ -1,6 +1,6 @@
 """The noise process q(x_t | x_0): alpha, sigma, and what a network's output says about (x_0, eps).
 
-Time is an integer t in 0..T. t = 0 is clean and needs no network, t = T = ``num_train_timesteps`` is the noisiest state.
+Time is an integer t in 0..T. t = 0 is clean and needs no network; t = T = ``num_train_timesteps`` is the noisiest.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ class NoiseProcess:
         return float(self.alphas[-1])
 
     def alpha(self, t: Timestep, like: Tensor) -> Tensor:
-        """alpha_t, (B, 1, 1, 1) on like's device; float32, or float64 if ``like`` is. Never lower, whatever autocast."""
+        """alpha_t, (B, 1, 1, 1) on like's device: float64 if ``like`` is, else float32, whatever autocast says."""
         return self._coefficient(0, t, like)
 
     def sigma(self, t: Timestep, like: Tensor) -> Tensor:
-        """sigma_t, (B, 1, 1, 1) on like's device; float32, or float64 if ``like`` is. Never lower, whatever autocast."""
+        """sigma_t, (B, 1, 1, 1) on like's device: float64 if ``like`` is, else float32, whatever autocast says."""
         return self._coefficient(1, t, like)
 
     def log_snr(self, t: Timestep) -> Tensor:
@@ -137,7 +137,7 @@ class NoiseProcess:
         return Prediction(x0=(x - s * out) / (a + s), eps=(x + a * out) / (a + s))
 
     def from_prediction(self, pred: Prediction, x_t: Tensor, t: Timestep, prediction_type: str) -> Tensor:
-        """The output that a network of this type would have given for (x0, eps); the inverse of :meth:`to_prediction`."""
+        """The output a network of this type would have given for (x0, eps); the inverse of :meth:`to_prediction`."""
         if prediction_type == "epsilon":
             return pred.eps
         if prediction_type == "sample":
@@ -157,8 +157,8 @@ class NoiseProcess:
             raise ValueError(f"prediction_type must be one of {', '.join(PREDICTION_TYPES)}, got {prediction_type!r}.")
         if prediction_type == "epsilon" and self.alpha_T == 0:
             raise ValueError(
-                "prediction_type epsilon cannot be used where alpha_T = 0: x0 = (x_T - sigma_T eps) / alpha_T divides by "
-                "zero. Use a teacher with v_prediction, sample or flow prediction, or a schedule with alpha_T > 0 "
+                "prediction_type epsilon cannot be used where alpha_T = 0: x0 = (x_T - sigma_T eps) / alpha_T divides "
+                "by zero. Use a teacher with v_prediction, sample or flow prediction, or a schedule with alpha_T > 0 "
                 "(rescale_betas_zero_snr: false)."
             )
 

@@ -1,6 +1,6 @@
 """Counter-based randomness: a draw is a function of (seed, stream, step, sample index) and of nothing else.
 
-So a resumed run needs no generator state, and a result does not depend on the batch split, world size, workers or device.
+So a resumed run needs no generator state, and a result does not depend on batch split, world size, workers or device.
 """
 
 from __future__ import annotations

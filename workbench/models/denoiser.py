@@ -55,6 +55,8 @@ class UNetDenoiser(Denoiser):
         prediction_type: one of PREDICTION_TYPES.
     """
 
+    unet: Any  # diffusers is untyped
+
     def __init__(self, unet: nn.Module, process: NoiseProcess, prediction_type: str) -> None:
         super().__init__(process, prediction_type)
         self.unet = unet
@@ -67,23 +69,22 @@ class UNetDenoiser(Denoiser):
     @property
     def feature_channels(self) -> list[int]:
         """Channels of each tensor of :meth:`features`, in order."""
-        widths = list(self.unet.config.block_out_channels)  # type: ignore[union-attr, arg-type]
+        widths = list(self.unet.config.block_out_channels)
         return [widths[-1], *reversed(widths)]
 
     def features(self, x_t: Tensor, t: Tensor, cond: Tensor | None = None) -> list[Tensor]:
         """What a discriminator's heads look at: outputs of the mid block and of every up block, deepest first.
 
-        One pass of the network as it is (text-conditional, no guidance); the gradient flows to x_t, and to the parameters
-        unless they are frozen.
+        One pass of the network as it is (text-conditional, no guidance); the gradient flows to x_t, and to the
+        parameters unless they are frozen.
 
         Returns:
             [(B, feature_channels[i], h_i, w_i), ...] in the network's dtype.
         """
         found: list[Tensor] = []
-        blocks = [self.unet.mid_block, *self.unet.up_blocks]  # type: ignore[misc]
+        blocks = [self.unet.mid_block, *self.unet.up_blocks]
         hooks: list[RemovableHandle] = [
-            block.register_forward_hook(lambda _module, _inputs, out: found.append(out))  # type: ignore[union-attr]
-            for block in blocks
+            block.register_forward_hook(lambda _module, _inputs, out: found.append(out)) for block in blocks
         ]
         try:
             self.output(x_t, t, cond)

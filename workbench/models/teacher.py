@@ -73,7 +73,7 @@ class Teacher:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of every file that loading read: weights, configs, vocabulary, workbench.json. The teacher's identity."""
+        """Hash of every file that loading reads (weights, configs, vocabulary, workbench.json): its identity."""
         digest = hashlib.sha256()
         files = [file for part in PARTS for file in sorted((self.path / part).iterdir()) if _is_read(file)]
         settings = self.path / "workbench.json"
@@ -156,7 +156,8 @@ def _find(path_or_name: str | Path) -> Path:
     if not path.is_dir():
         raise ValueError(
             f"Teacher {str(path_or_name)!r}: no such folder, and no shipped teacher of that name "
-            f"(shipped: {', '.join(shipped) or 'none'}). Give the path of a folder in diffusers' Stable Diffusion layout."
+            f"(shipped: {', '.join(shipped) or 'none'}). Give the path of a folder in diffusers' Stable Diffusion "
+            "layout."
         )
     for part in PARTS:
         if not (path / part).is_dir():
@@ -166,8 +167,8 @@ def _find(path_or_name: str | Path) -> Path:
             )
         if part not in ("tokenizer", "scheduler") and not any((path / part).glob("*.safetensors")):
             raise ValueError(
-                f"Teacher {path}: {part}/ holds no .safetensors file. Pickled weights are not opened; convert them with "
-                "save_pretrained(..., safe_serialization=True)."
+                f"Teacher {path}: {part}/ holds no .safetensors file. Pickled weights are not opened; convert them "
+                "with save_pretrained(..., safe_serialization=True)."
             )
     return path
 

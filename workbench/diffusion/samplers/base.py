@@ -20,9 +20,9 @@ Noise = Callable[[int], Tensor]  # index of the move, 0 for the first -> (B, C, 
 class ExactNoise:
     """Noise correction: at t = T the predicted noise is replaced by the true one, eps := x_T; x0 stays.
 
-    A hook on the prediction, so that it works with any sampler: all of ours are written as
-    alpha' x0 + sigma' eps plus terms that vanish at the first step or are differences of predictions, and therefore make
-    the paper's move, f(x_T) = alpha' x0 + sigma' x_T. At any other time the prediction passes unchanged.
+    A hook on the prediction, so that it works with any sampler: all of ours are written as alpha' x0 + sigma' eps plus
+    terms that vanish at the first step or are differences of predictions, and therefore make the paper's move,
+    f(x_T) = alpha' x0 + sigma' x_T. At any other time the prediction passes unchanged.
     Reference: Kohler et al. 2024, arXiv 2405.05224, section 3.4 (method.md section 2).
     """
 
@@ -112,8 +112,9 @@ def rollout(
 ) -> Generator[Step, None, Tensor]:
     """The states at `timesteps`, one by one; the generator's return value is x at t = 0.
 
-    Lazy: the state at timesteps[0] costs no network call, and each further one costs the move that leads to it. A consumer
-    that has computed the prediction at a state sets `step.pred`, and the rollout uses it instead of calling `denoise`.
+    Lazy: the state at timesteps[0] costs no network call, and each further one costs the move that leads to it. A
+    consumer that has computed the prediction at a state sets `step.pred`, and the rollout uses it instead of calling
+    `denoise`; so training on every state of one rollout costs no extra pass.
     No gradient flows through a trajectory: states are constants (method.md section 2, stopgrad).
 
     Args:
@@ -126,7 +127,7 @@ def rollout(
         ValueError: a stochastic sampler without `noise`, or timesteps that do not fall.
     """
     times = [int(t) for t in timesteps]
-    if not times or any(a <= b for a, b in zip(times, times[1:] + [0], strict=True)):
+    if not times or any(a <= b for a, b in zip(times, [*times[1:], 0], strict=True)):
         raise ValueError(f"Timesteps must fall from the noisiest to at least 1, got {times}.")
     if sampler.stochastic and noise is None:
         raise ValueError(f"{sampler!r} draws noise in every step: pass noise=, a function of the move's index.")
@@ -138,7 +139,7 @@ def _rollout(
 ) -> Generator[Step, None, Tensor]:
     x_t = x_T.detach()
     memory: dict[str, Any] = {}
-    for index, (t, t_next) in enumerate(zip(times, times[1:] + [0], strict=True)):
+    for index, (t, t_next) in enumerate(zip(times, [*times[1:], 0], strict=True)):
         step = Step(x_t, process.as_batch(t, x_t), index, t)
         yield step
         with torch.no_grad():
@@ -176,10 +177,10 @@ def sample(
 
 @torch.no_grad()
 def solve(process: NoiseProcess, denoise: Denoise, x_t: Tensor, start: int, steps: int, sampler: Sampler) -> Prediction:
-    """The teacher's answer from x at `start`: solver moves down [0, start] in `steps` equal intervals, then one prediction.
+    """The teacher's answer from x at `start`: [0, start] in `steps` equal intervals, solved down to the last.
 
-    steps - 1 moves start -> start/steps, and the Prediction there (method.md section 2, "t/k"); fewer where times round to
-    the same value. steps = 1 is one prediction at x_t. Carries no gradient.
+    steps - 1 moves start -> start/steps, and the Prediction there (method.md section 2, "t/k"); fewer where times round
+    to the same value. steps = 1 is one prediction at x_t. Carries no gradient.
 
     Raises:
         ValueError: as :func:`teacher_timesteps`, or a sampler that draws noise.

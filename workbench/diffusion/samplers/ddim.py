@@ -16,7 +16,7 @@ from workbench.diffusion.samplers.base import Denoise, Sampler
 class DDIM(Sampler):
     """x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s z, order 1. eta = 0 is Euler on the probability-flow ODE.
 
-    s = eta sigma' sqrt(1 - SNR_t / SNR_t'), which for VP is eq. 16 of the reference; eta = 1 is ancestral (DDPM) sampling.
+    s = eta sigma' sqrt(1 - SNR_t / SNR_t'), for VP the reference's eq. 16; eta = 1 is ancestral (DDPM) sampling.
     Not to be confused with Renoise, whose share of fresh noise is the same at every step.
     Reference: Song et al. 2021, arXiv 2010.02502, eq. 12 and 16.
 

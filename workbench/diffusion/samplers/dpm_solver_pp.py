@@ -17,15 +17,16 @@ from workbench.diffusion.samplers.base import Denoise, Sampler
 class DPMSolverPP(Sampler):
     """DPM-Solver++, data prediction, midpoint form; order 2 (2M) or 1 (which is DDIM).
 
-    With lambda = log(alpha / sigma), h = lambda' - lambda, h_last = lambda - lambda_last, D = x0 and D_last the x0 before:
+    With lambda = log(alpha / sigma), h = lambda' - lambda, h_last = lambda - lambda_last, D = x0, D_last the x0 before:
 
         x' = sigma'/sigma x - alpha' (e^-h - 1) (D + h / (2 h_last) (D - D_last))
            = alpha' D + sigma' eps + (alpha' - sigma' alpha / sigma) h / (2 h_last) (D - D_last)
 
-    The second line is how it is computed: the DDIM step plus a difference of predictions. It stays finite at alpha_T = 0, and
-    noise correction enters through eps as it does in DDIM (at t = T there is no D_last, so that step is DDIM's).
+    The second line is how it is computed: the DDIM step plus a difference of predictions. It is finite at alpha_T = 0,
+    and noise correction enters through eps as it does in DDIM (at t = T there is no D_last, so that step is DDIM's).
     The step to t = 0 is of order 1 and returns D.
-    diffusers: DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", solver_type="midpoint", final_sigmas_type="zero").
+    diffusers' equal: DPMSolverMultistepScheduler with its defaults (midpoint, final_sigmas_type="zero") and
+    timestep_spacing="trailing".
     Reference: Lu et al. 2022, arXiv 2211.01095, algorithm 2.
 
     Raises:

@@ -23,8 +23,8 @@ class Heun(Sampler):
 
     Integrating against alpha and sigma themselves needs no choice of a time variable, and is finite at alpha_T = 0.
     The step to t = 0 is Euler's (the network is not defined there). Noise correction replaces eps in both lines.
-    Not to be confused with EDM's Heun (Karras et al. 2022), the same rule in the variable sigma / alpha, which is infinite
-    where alpha_T = 0; nor with diffusers' solver_type="heun", a variant of DPM-Solver++.
+    Not to be confused with EDM's Heun (Karras et al. 2022), the same rule in the variable sigma / alpha, which is
+    infinite where alpha_T = 0; nor with diffusers' solver_type="heun", a variant of DPM-Solver++.
     """
 
     def _move(
@@ -41,7 +41,7 @@ class Heun(Sampler):
         euler = process.add_noise(pred.x0, pred.eps, t_next)
         if isinstance(t_next, int) and t_next == 0:
             return euler
-        # A batch of mixed times may hold zeros: those samples are looked at where the network is defined, and then masked.
+        # A batch of mixed times may hold zeros: those samples are looked at where the network is defined, then masked.
         t_batch = process.as_batch(t_next, x_t)
         there = denoise(euler.to(x_t.dtype), t_batch.clamp(min=1))
         d_alpha = process.alpha(t_next, x_t) - process.alpha(t, x_t)
