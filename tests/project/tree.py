@@ -60,8 +60,8 @@ def _imports(node: ast.AST, path: Path, lazy: bool) -> Iterator[Import]:
     elif isinstance(node, ast.ImportFrom):
         yield from (Import(f"{node.module}.{alias.name}", path, node.lineno, lazy) for alias in node.names)
     elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        for child in node.orelse:
-            yield from _imports(child, path, lazy)
+        for otherwise in node.orelse:
+            yield from _imports(otherwise, path, lazy)
     else:
         lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
