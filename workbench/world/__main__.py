@@ -1,0 +1,76 @@
+"""python -m workbench.world: make the shipped assets again. Each command resumes if it is started again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+TEACHER = Path(__file__).resolve().parents[1] / "assets" / "teachers" / "wardrobe"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: one sub-command an asset."""
+    top = argparse.ArgumentParser(
+        prog="python -m workbench.world",
+        description="Make the shipped assets again, in this order. A command that was stopped goes on where it was.",
+    )
+    verbs = top.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, text: str, steps: int | None, learning_rate: float | None) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
+        if steps is not None:
+            sub.add_argument("--steps", type=int, default=steps, help="optimiser steps (default: %(default)s)")
+            sub.add_argument("--batch-size", type=int, default=64, help="images a step (default: %(default)s)")
+            sub.add_argument("--learning-rate", type=float, default=learning_rate, help="peak (default: %(default)s)")
+        return sub
+
+    verb("garments", "choose garments out of Fashion-MNIST and divide them into folds", None, None).add_argument(
+        "folder", type=Path, help="the folder of Fashion-MNIST's four .gz files"
+    )
+    verb("vae", "train the VAE", 1600, 2e-3)
+    verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 24_000, 1.5e-3)
+    verb("judge", "train the judge", 3000, 2e-3)
+    verb("clip", "train the judge's CLIP", 4000, 1e-3)
+    return top
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command."""
+    args = parser().parse_args(argv)
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        print(run(args))
+    except ValueError as error:
+        raise SystemExit(f"workbench.world {args.verb}: {error}") from None
+
+
+def run(args: argparse.Namespace) -> object:
+    """Dispatch; imports only what the command needs."""
+    if args.verb == "garments":
+        from workbench.world import garments
+
+        return garments.make(args.folder)
+    options = {"steps": args.steps, "batch_size": args.batch_size, "learning_rate": args.learning_rate}
+    if args.verb == "vae":
+        from workbench.world import vae
+
+        return vae.train(TEACHER / "vae", **options)
+    if args.verb == "teacher":
+        from workbench.world import teacher
+
+        return teacher.train(TEACHER, **options)
+    if args.verb == "judge":
+        from workbench.world import judge
+
+        return judge.train(**options)
+    from workbench.world import clip
+
+    return clip.train(**options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Train the embedded teacher: a miniature Stable Diffusion, with its text encoder, in diffusers' folder layout.
+
+    python -m workbench.world teacher
+
+UNet and text encoder train together on epsilon prediction (Ho et al. 2020); one caption in ten is empty, for
+classifier-free guidance (Ho and Salimans 2022). The VAE must be there already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from workbench.data import Wardrobe
+from workbench.data.wardrobe import captions
+from workbench.data.wardrobe.attributes import VALUES
+from workbench.world import tokenizer as tokens
+from workbench.world.loop import WORK, fit, save_atomic
+from workbench.world.vae import to_signed
+
+BETA_START, BETA_END = 0.00085, 0.0085  # scaled linear; Stable Diffusion ends at 0.012 (see leak.py for the choice)
+EMPTY_CAPTIONS = 0.1
+ATTRIBUTES = tuple(VALUES)
+
+
+def build_unet(latent_channels: int, text_dim: int) -> UNet2DConditionModel:
+    """2.5 M parameters; cross-attention at 4 x 4 and in the middle."""
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=(64, 96),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=text_dim,
+        attention_head_dim=4,  # the number of heads, as Stable Diffusion 1's configs have it
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer, width: int = 96) -> CLIPTextModel:
+    """Two layers of CLIP's text transformer."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=256,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=tokens.MAX_LENGTH,
+            projection_dim=width,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_scheduler(beta_end: float = BETA_END) -> DDIMScheduler:
+    """The teacher's schedule, with the settings that make diffusers' samplers agree with ours."""
+    return DDIMScheduler(
+        beta_start=BETA_START,
+        beta_end=beta_end,
+        beta_schedule="scaled_linear",
+        prediction_type="epsilon",
+        timestep_spacing="trailing",
+        set_alpha_to_one=True,
+        clip_sample=False,
+        steps_offset=0,
+    )
+
+
+@torch.no_grad()
+def latent_pool(vae: AutoencoderKL, n: int, work: Path = WORK) -> tuple[Tensor, Tensor]:
+    """Scaled latents (n, C, 8, 8) float16 and attribute labels (n, 5) uint8 of the teacher's fold; kept in `work`."""
+    digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in vae.state_dict().values())).hexdigest()[:12]
+    path = work / f"latents-{digest}-{n}.pt"
+    if path.is_file():
+        state = torch.load(path, weights_only=True)
+        return state["latents"], state["labels"]
+    data = Wardrobe("teacher", n)
+    latents, labels = [], []
+    for start in range(0, n, 500):
+        images, records = data.batch(range(start, min(n, start + 500)))
+        mean = vae.encode(to_signed(images)).latent_dist.mean
+        latents.append((mean * vae.config.scaling_factor).half())
+        labels.append(torch.tensor([[r.labels[name] for name in ATTRIBUTES] for r in records], dtype=torch.uint8))
+    state = {"latents": torch.cat(latents), "labels": torch.cat(labels)}
+    save_atomic(state, path)
+    return state["latents"], state["labels"]
+
+
+def draw_captions(labels: Tensor, rng: np.random.Generator) -> list[str]:
+    """A fresh phrasing a row of labels (B, 5), naming a fresh subset of its attributes; one in ten is empty."""
+    out = []
+    for row in labels.tolist():
+        values = {name: VALUES[name][k] for name, k in zip(ATTRIBUTES, row, strict=True)}
+        opening = captions.OPENINGS[int(rng.integers(len(captions.OPENINGS)))]
+        caption = captions.phrase(values, captions.draw_named(rng), opening)
+        out.append("" if rng.random() < EMPTY_CAPTIONS else caption)
+    return out
+
+
+def write(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel, tokenizer: CLIPTokenizer, beta_end: float) -> None:
+    """Write a diffusers folder that StableDiffusionPipeline.from_pretrained loads."""
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    pipeline = StableDiffusionPipeline(
+        vae, text, tokenizer, unet, build_scheduler(beta_end), None, None, requires_safety_checker=False
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def train(
+    folder: Path,
+    *,
+    steps: int,
+    batch_size: int = 64,
+    learning_rate: float = 1.5e-3,
+    images: int = 160_000,
+    beta_end: float = BETA_END,
+    work: Path = WORK,
+) -> dict[str, float]:
+    """Train on `images` draws of the teacher's fold and write the folder; the VAE is read from folder/vae.
+
+    Raises ValueError if the VAE is missing.
+    """
+    if not (folder / "vae" / "config.json").is_file():
+        raise ValueError(f"{folder / 'vae'}: no VAE there. Run `python -m workbench.world vae` first.")
+    torch.manual_seed(0)
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    latents, labels = latent_pool(vae, images, work)
+    tokenizer = tokens.build()
+    text = build_text_encoder(tokenizer).train()
+    unet = build_unet(latents.shape[1], text.config.hidden_size).train().to(memory_format=torch.channels_last)
+    alphas_cumprod = build_scheduler(beta_end).alphas_cumprod.double()
+
+    def loss(step: int) -> dict[str, Tensor]:
+        rng = np.random.Generator(np.random.Philox(key=[7, step]))
+        rows = torch.from_numpy(rng.integers(images, size=batch_size))
+        x0 = latents[rows].float()
+        t = torch.from_numpy(((np.arange(batch_size) + rng.random()) / batch_size * 1000).astype(np.int64))  # stratified
+        eps = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
+        a = alphas_cumprod[t].view(-1, 1, 1, 1)
+        x_t = a.sqrt().float() * x0 + (1 - a).sqrt().float() * eps
+        ids = tokenizer(
+            draw_captions(labels[rows], rng), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
+        out = unet(x_t.contiguous(memory_format=torch.channels_last), t, text(ids)[0]).sample
+        error = F.mse_loss(out, eps, reduction="none").mean((1, 2, 3))
+        return {"loss": error.mean(), "noisy": error[t >= 900].mean(), "clean": error[t < 100].mean()}
+
+    def snapshot(step: int) -> None:
+        (work / "teacher-progress.json").write_text(json.dumps({"step": step}))
+
+    networks = {"unet": unet, "text": text}
+    fit(
+        "teacher", networks, loss, steps=steps, learning_rate=learning_rate, ema=0.9993, work=work, on_checkpoint=snapshot
+    )
+    write(folder, unet.eval(), text.eval(), tokenizer, beta_end)
+    return {"parameters": sum(p.numel() for p in unet.parameters())}
