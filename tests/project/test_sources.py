@@ -6,7 +6,7 @@ from tests.project.tree import ROOT, project_files, python_files
 
 MAX_LINES = 400
 # Spelt in two parts, so that this file keeps its own rule.
-PERSONAL = re.compile(r"(?<![\w.])(/" + r"home/|/" + r"root/|/" + r"Users/|/" + r"work/|[A-Za-z]:\\" + r"Users\\)")
+PERSONAL = re.compile(r"(?<![\w.])(/" + r"home/|/" + r"root/|/" + r"Users/|/" + r"work/|[A-Za-z]:\\{1,2}" + r"Users\b)")
 
 
 def read(path):
@@ -36,4 +36,6 @@ def test_no_file_names_a_home_or_a_machine():
 def test_the_rule_against_paths_sees_what_it_should():
     assert PERSONAL.search("path: /" + "home/ada/data")
     assert PERSONAL.search('"/' + 'work/data"')
+    assert PERSONAL.search("C:\\" + "Users\\ada")
+    assert PERSONAL.search('"C:\\\\' + 'Users\\\\ada"')  # the same in JSON
     assert not PERSONAL.search("results/work/one, https://example.org/home/page, ./root/x")
