@@ -1,0 +1,7 @@
+"""Adversarial games."""
+
+from workbench.distill.games.base import Game
+from workbench.distill.games.hinge import Hinge
+from workbench.distill.games.non_saturating import NonSaturating
+
+__all__ = ["Game", "Hinge", "NonSaturating"]

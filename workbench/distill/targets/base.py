@@ -1,0 +1,56 @@
+"""Target: what the student's x0 is pulled towards."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from workbench.diffusion import Denoise, NoiseProcess, Prediction
+from workbench.distill.state import State
+
+
+class Bindable(Protocol):
+    """A denoiser that waits for its condition."""
+
+    def bind(self, cond: Tensor) -> Denoise:
+        """(x_t, t) -> Prediction with the condition (B, L, D) filled in."""
+
+
+class TeacherLike(Protocol):
+    """What a target needs of a teacher: its process, and its denoiser under guidance."""
+
+    @property
+    def process(self) -> NoiseProcess:
+        """alpha and sigma."""
+
+    def guided(self, guidance_scale: float | Tensor | None = None) -> Bindable:
+        """The teacher at a scale, a number or (B,); None takes the teacher's own."""
+
+
+@dataclass(frozen=True)
+class Target(ABC):
+    """(state, the student's prediction there, teacher) -> an x0 to approach. Constant: no gradient passes through it."""
+
+    @abstractmethod
+    def __call__(self, state: State, pred: Prediction, teacher: TeacherLike) -> Tensor:
+        """(B, C, H, W), at least float32, detached. `pred` is detached, before noise correction."""
+
+    def check(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> None:
+        """Refuse what cannot work, at construction: ValueError naming the remedy.
+
+        Args:
+            grids: each list of student times that training will use.
+        """
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether :meth:`calibrate` must be called before the first use."""
+        return False
+
+    def calibrate(self, spread: Callable[[Target, int], float], process: NoiseProcess, times: Sequence[int]) -> Target:
+        """The target to train with. spread(target, t) = std(target) / std(teacher at 25 steps) at the student's time t."""
+        return self

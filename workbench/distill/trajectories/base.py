@@ -1,0 +1,59 @@
+"""Trajectory: where the student is trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from workbench.diffusion import Denoise, NoiseProcess, Prediction, Sampler
+from workbench.distill.state import Keyed, State
+
+States = Generator[State, Prediction | None, None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a trajectory begins with: one tick of training.
+
+    Fields:
+        process: alpha and sigma.
+        denoise: the student, bound to its condition, called without gradient.
+        cond: (B, L, D) text embedding, or None.
+        shape: (C, H, W) of a latent.
+        timesteps: the student's grid of this tick, noisiest first.
+        sampler: the sampler of inference, noise correction included.
+        latents: (B, C, H, W) of real images; None unless the trajectory needs them.
+        random: the draws of this tick.
+        progress: share of the student updates that are done, 0 <= progress < 1.
+    """
+
+    process: NoiseProcess
+    denoise: Denoise
+    cond: Tensor | None
+    shape: tuple[int, int, int]
+    timesteps: tuple[int, ...]
+    sampler: Sampler
+    latents: Tensor | None
+    random: Keyed
+    progress: float = 0.0
+
+    def draw_index(self) -> int:
+        """A position in `timesteps`, uniform, the same on every rank: a rank with a shorter rollout would wait."""
+        return int(self.random.one("index").integers(len(self.timesteps)))
+
+
+@dataclass(frozen=True)
+class Trajectory(ABC):
+    """Yields the states of one tick. Send the student's prediction back, and going on costs no network call of its own."""
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether `Start.latents` is read: then the data source must have images, and they are encoded."""
+        return False
+
+    @abstractmethod
+    def walk(self, start: Start) -> States:
+        """One or several states, noisiest first."""
