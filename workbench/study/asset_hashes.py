@@ -1,0 +1,78 @@
+"""Which files a configuration reads, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+MANY_FILES = 2_000  # from here on a folder is known by its files' names and sizes: a data set, not weights
+
+
+def training_assets(config: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> hash of the files that a training reads: the teacher, the data, and whatever else is named by a path."""
+    named = {}
+    teacher = str((config.get("teacher") or {}).get("path", ""))
+    if teacher and not _path(teacher):
+        named["teacher"] = ASSETS / "teachers" / teacher
+    if str((config.get("data") or {}).get("class_path", "")).endswith("Wardrobe"):
+        named["garments"] = ASSETS / "garments"
+    parts = {key: value for key, value in config.items() if key != "evaluation"}
+    return {name: file_hash(path) for name, path in {**named, **_paths(parts)}.items() if path.exists()}
+
+
+def evaluation_assets(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> hash of the files that an evaluation reads beside the student: the judge, and whatever a path names."""
+    named = {"judge": ASSETS / "judge", **_paths(settings)}
+    return {name: file_hash(path) for name, path in named.items() if path.exists()}
+
+
+def _path(text: str) -> Path | None:
+    """A text that is meant as a path and leads somewhere. A bare word is a name, even if a file is called so."""
+    if "/" not in text or len(text) > 1_000 or "\n" in text:
+        return None
+    path = Path(text).expanduser()
+    try:
+        return path if path.exists() else None
+    except OSError:
+        return None
+
+
+def _paths(value: Any, where: str = "") -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            found.update(_paths(child, f"{where}.{key}" if where else str(key)))
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            found.update(_paths(child, f"{where}.{index}"))
+    elif isinstance(value, str) and (path := _path(value)):
+        found[where] = path
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """16 digits over the contents of a file, or over the relative names and contents of a folder's files.
+
+    A folder of more than 2,000 files is taken by names and sizes: reading a data set would take longer than a cell.
+    """
+    if path.is_file():
+        return _content(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+    files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    total = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        known = (
+            str(status.st_size) if len(files) > MANY_FILES else _content(str(file), status.st_size, status.st_mtime_ns)
+        )
+        total.update(f"{file.relative_to(path).as_posix()}\0{known}\n".encode())
+    return total.hexdigest()[:16]
+
+
+@lru_cache(maxsize=100_000)
+def _content(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

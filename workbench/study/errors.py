@@ -1,0 +1,25 @@
+"""What a user of a sweep may do wrong, in words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_DISK_FULL = 74  # EX_IOERR of sysexits.h
+EXIT_STOPPED = 130  # as a shell reports Ctrl-C
+
+
+class SweepError(ValueError):
+    """A sweep that cannot run as it is written or where it is: one readable message, raised before anything starts."""
+
+
+class DiskFullError(SweepError):
+    """No room left under the results folder. What is finished stays; the same command goes on when there is room."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """' Did you mean "scale"? Known: none, scale.' for a word that is not among the known ones."""
+    names = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
+    hint = f' Did you mean "{near[0]}"?' if near else ""
+    return f"{hint} Known: {', '.join(names)}." if names else hint

@@ -1,0 +1,102 @@
+"""Files that are either the old one or the new one, whatever dies in between."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from workbench.study.errors import DiskFullError, SweepError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write by a temporary file in the same folder, fsync, rename, fsync of the folder. DiskFullError for no room."""
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        try:
+            temporary.unlink()
+        except OSError:
+            pass  # a folder that takes no file may not let one go either; the name says whose it was
+        raise explained(error, path) from error
+
+
+def explained(error: OSError, path: Path) -> OSError | SweepError:
+    """A full disk as DiskFullError with the remedy; any other error as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(
+            f"{path}: no room left on the disk. What is finished is kept; free some room and run the same command again."
+        )
+    return error
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of JSON with sorted keys. ValueError for NaN and infinity, which JSON does not know."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """The value, or None where there is no file or no whole one."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def check_writable(folder: Path, expected_bytes: int = 0) -> None:
+    """Make the folder and write into it, before anything starts. SweepError if that fails or the disk has no room.
+
+    expected_bytes: what the run is expected to write.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-preflight-") as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+        status = os.statvfs(folder)
+    except OSError as error:
+        if isinstance(problem := explained(error, folder), SweepError):
+            raise problem from error
+        raise SweepError(
+            f"The results folder {folder} cannot be written ({error.strerror}). Nothing was started. "
+            "Name another one with --results."
+        ) from error
+    free = status.f_bavail * status.f_frsize
+    if free < expected_bytes:
+        raise DiskFullError(
+            f"{folder}: the sweep is expected to write {expected_bytes / 1e6:,.0f} MB, but only {free / 1e6:,.0f} MB are "
+            "free. Nothing was started. Name another folder with --results."
+        )
+
+
+def tail(path: Path, lines: int = 12, limit: int = 16_384) -> str:
+    """The last lines of a log, '' where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - limit))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.rstrip().splitlines()[-lines:])

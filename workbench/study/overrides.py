@@ -1,0 +1,23 @@
+"""Overrides: dotted keys of the configuration, applied in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def overlap(a: str, b: str) -> bool:
+    """Whether one key is the other or lies under it: model.trajectory and model.trajectory.states."""
+    return a == b or a.startswith(b + ".") or b.startswith(a + ".")
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The layers in order, later ones winning. A later `model.trajectory` drops an earlier `model.trajectory.states`,
+    which belonged to the part that is replaced; the order of the keys is the order to apply them in."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            for old in [old for old in result if old == key or old.startswith(key + ".")]:
+                del result[old]
+            result[key] = value
+    return result

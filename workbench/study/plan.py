@@ -1,0 +1,157 @@
+"""The plan: every row of the table, every cell to run, and which file answers which entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.files import read_json, write_json
+from workbench.study.sweep_file import Levels, Run
+
+FORMAT = 1  # of plan.json
+
+
+@dataclass(frozen=True)
+class Task:
+    """One evaluation of one cell. key: hash of the student's training, the settings and the assets that are read."""
+
+    key: str
+    settings: Mapping[str, Any]  # the resolved `evaluation` group
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one child process does: at most one training, then its evaluations."""
+
+    key: str  # hash of the training and of all tasks
+    folder: str  # relative to the study: arm/seed0-1a2b3c4d
+    training: str | None  # hash of the training, None for a reference
+    arm: str
+    seed: int | None
+    levels: Levels
+    config: Mapping[str, Any]  # fully resolved
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str  # a slug
+    label: str  # "shift = scale"
+    kind: Literal["arm", "reference"]
+    levels: Levels = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One value of one row: which cell and task give it."""
+
+    row: str
+    seed: int | None
+    evaluation: Levels  # level of each evaluation factor
+    cell: str
+    task: str
+    subject: str  # student, teacher or real
+    num_inference_steps: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep file with everything decided. A pure function of the file, its base and the assets that they read."""
+
+    study: str
+    question: str
+    design: str
+    baseline: str  # name of the row that differences are taken to
+    seeds: tuple[int, ...]
+    metrics: Mapping[str, str]  # name -> "min" or "max"
+    evaluations: tuple[Levels, ...]
+    factors: Mapping[str, tuple[str, ...]]  # name -> levels
+    run: Run
+    rows: tuple[Row, ...]
+    cells: tuple[Cell, ...]  # in the order of the queue
+    entries: tuple[Entry, ...]
+    assets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> str:
+        """The first metric."""
+        return next(iter(self.metrics))
+
+    def cell(self, key: str) -> Cell:
+        """The cell with this key. KeyError for a cell of another plan."""
+        return next(cell for cell in self.cells if cell.key == key) if key in self.keys else _missing(key)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all cells."""
+        return frozenset(cell.key for cell in self.cells)
+
+    def of(self, row: str) -> Iterator[Entry]:
+        """The entries of a row, in order."""
+        return (entry for entry in self.entries if entry.row == row)
+
+    def only(self, names: list[str]) -> Plan:
+        """The plan of these rows, with the baseline that they are compared with."""
+        known = [row.name for row in self.rows]
+        for name in names:
+            if name not in known:
+                raise SweepError(f"--only {name}: there is no such row.{did_you_mean(name, known)}")
+        rows = tuple(row for row in self.rows if row.name in {*names, self.baseline})
+        kept = {row.name for row in rows}
+        entries = tuple(entry for entry in self.entries if entry.row in kept)
+        tasks = {entry.task for entry in entries}
+        cells = tuple(cell for cell in self.cells if any(task.key in tasks for task in cell.tasks))
+        return replace(self, rows=rows, entries=entries, cells=cells)
+
+
+def _missing(key: str) -> Cell:
+    raise KeyError(key)
+
+
+def save(plan: Plan, folder: Path) -> None:
+    """Write folder/plan.json."""
+    write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
+
+
+def load(folder: Path) -> Plan:
+    """Read folder/plan.json. SweepError where there is none, or one of another format."""
+    raw = read_json(folder / "plan.json")
+    if not isinstance(raw, dict):
+        raise SweepError(
+            f"{folder}: holds no plan.json, so it is no study. A study is a folder like results/ablate_shift."
+        )
+    if raw.pop("format", None) != FORMAT:
+        raise SweepError(
+            f"{folder}/plan.json: was written by another version. Run the sweep again: finished cells are kept."
+        )
+    cells = tuple(Cell(**{**cell, "tasks": tuple(Task(**task) for task in cell["tasks"])}) for cell in raw.pop("cells"))
+    run = raw.pop("run")
+    return Plan(
+        **{
+            **raw,
+            "seeds": tuple(raw["seeds"]),
+            "evaluations": tuple(raw["evaluations"]),
+            "factors": {name: tuple(levels) for name, levels in raw["factors"].items()},
+            "run": Run(**{**run, "launch": tuple(run["launch"])}),
+            "rows": tuple(Row(**row) for row in raw["rows"]),
+            "cells": cells,
+            "entries": tuple(Entry(**entry) for entry in raw["entries"]),
+        }
+    )
+
+
+def adopt(plan: Plan, folder: Path) -> Plan:
+    """The plan with the folders that its trainings already have: a training that moved to another arm is not repeated."""
+    cells = []
+    for cell in plan.cells:
+        if not (folder / cell.folder).exists():
+            name = Path(cell.folder).name
+            if found := sorted(path for path in folder.glob(f"*/{name}") if path.is_dir() and not path.is_symlink()):
+                cell = replace(cell, folder=found[0].relative_to(folder).as_posix())
+        cells.append(cell)
+    return replace(plan, cells=tuple(cells))

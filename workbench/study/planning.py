@@ -1,0 +1,348 @@
+"""From a sweep file to a plan: every configuration resolved, every hash taken, nothing started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from workbench.study import asset_hashes
+from workbench.study.designs import DESIGNS
+from workbench.study.designs.base import completed
+from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, digest
+from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.names import slug
+from workbench.study.overrides import merged
+from workbench.study.plan import Cell, Entry, Plan, Row, Task
+from workbench.study.reading import as_name
+from workbench.study.sweep_file import Levels, Overrides, SweepFile
+
+Resolve = Callable[[Path, Mapping[str, Any]], dict[str, Any]]  # base, overrides -> configuration; ValueError in words
+MAX_CELLS = 20_000
+
+
+@dataclass(frozen=True)
+class _Arm:
+    row: Row
+    overrides: Overrides
+
+
+def make_plan(sweep: SweepFile, resolve: Resolve) -> Plan:
+    """The plan of a sweep file.
+
+    resolve: the configuration's own parser. It sees every arm under every evaluation before anything starts; a seed
+    changes one number of a parsed arm. Raises SweepError with the place in the file for a level that the parser refuses
+    or that changes nothing, for arms that are the same, and for values that could not stand in one table.
+    """
+    arms, baseline = _arms(sweep)
+    if len(arms) * len(sweep.seeds) > MAX_CELLS:
+        raise SweepError(
+            f"{sweep.path}: {len(arms)} arms x {len(sweep.seeds)} seeds are more than {MAX_CELLS:,} cells."
+        )
+    planner = _Planner(sweep, resolve)
+    configs = [planner.arm(arm) for arm in arms]
+    _check_distinct(sweep, arms, configs)
+    for reference, overrides in sweep.references.items():
+        planner.reference(reference, overrides)
+    for seed in sweep.seeds:  # seed-major: stopped early, the table is balanced
+        for arm, by_evaluation in zip(arms, configs, strict=True):
+            planner.train(arm, seed, by_evaluation)
+    planner.check_image_counts()
+    references = [Row(name, name, "reference") for name in sweep.references]
+    return Plan(
+        study=sweep.name,
+        question=sweep.question,
+        design=sweep.design,
+        baseline=baseline,
+        seeds=sweep.seeds,
+        metrics=dict(sweep.metrics),
+        evaluations=tuple(planner.evaluations),
+        factors={factor.name: tuple(factor.levels) for factor in sweep.factors},
+        run=sweep.run,
+        rows=(*(arm.row for arm in arms), *references),
+        cells=planner.finished_cells(),
+        entries=tuple(planner.entries),
+        assets=planner.assets,
+    )
+
+
+def _arms(sweep: SweepFile) -> tuple[list[_Arm], str]:
+    """The arms in the order of the table, and the name of the one to compare with."""
+    if sweep.design not in DESIGNS:
+        raise SweepError(
+            f"{sweep.path}, design: there is no design {sweep.design!r}.{did_you_mean(sweep.design, DESIGNS)}"
+        )
+    design = DESIGNS[sweep.design]
+    try:
+        combinations = design.combinations(sweep.factors, sweep.baseline)
+    except SweepError as error:
+        raise SweepError(f"{sweep.path}, {error}") from error
+    base = combinations and design.compare_with(combinations, sweep.baseline)
+    arms = []
+    for levels in combinations:
+        name, label = ("baseline", "baseline") if levels == base else _named(sweep, levels, base or {})
+        if levels == base and design.name == "leave_one_out":
+            name, label = "full", "full"
+        arms.append(_Arm(Row(name, label, "arm", levels), merged(sweep.set, *_level_overrides(sweep, levels))))
+    for name, spec in sweep.arms.items():
+        arms.append(_extra_arm(sweep, name, spec))
+    names = [arm.row.name for arm in arms]
+    for name in [*names, *sweep.references]:
+        if [*names, *sweep.references].count(name) > 1:
+            raise SweepError(
+                f"{sweep.path}: two rows of the table are called {name!r}. Rename the arm or the reference."
+            )
+    if sweep.factors:
+        return arms, next(arm.row.name for arm in arms if arm.row.levels == base)
+    chosen = sweep.baseline_arm or names[0]
+    if chosen not in names:
+        raise SweepError(f"{sweep.path}, baseline: there is no arm {chosen!r}.{did_you_mean(chosen, names)}")
+    arms.sort(key=lambda arm: arm.row.name != chosen)
+    return arms, chosen
+
+
+def _named(sweep: SweepFile, levels: Levels, base: Levels) -> tuple[str, str]:
+    """A row is named after what it changes: shift-scale, "shift = scale"."""
+    changed = {factor: level for factor, level in levels.items() if base.get(factor) != level} or dict(levels)
+    name = "_".join(f"{factor}-{level}" for factor, level in changed.items())
+    if len(name) > 80:
+        name = f"{name[:60].rstrip('-_.+')}-{digest(changed)[:8]}"
+    return slug(name, f"{sweep.path}: the arm"), ", ".join(f"{factor} = {level}" for factor, level in changed.items())
+
+
+def _level_overrides(sweep: SweepFile, levels: Levels) -> list[Overrides]:
+    return [factor.levels[levels[factor.name]] for factor in sweep.factors if factor.name in levels]
+
+
+def _extra_arm(sweep: SweepFile, name: str, spec: Mapping[str, Any]) -> _Arm:
+    """An arm that is written out: the baseline with the levels that it names, then its own keys."""
+    where = f"{sweep.path}, arms.{name}"
+    known = {factor.name: factor for factor in sweep.factors}
+    named = {key: as_name(value) for key, value in spec.items() if key in known}
+    for factor, level in named.items():
+        if level not in known[factor].levels:
+            raise SweepError(
+                f"{where}.{factor}: there is no level {level!r}.{did_you_mean(level, known[factor].levels)}"
+            )
+    levels = completed(sweep.factors, {**sweep.baseline, **named})
+    if lost := [factor for factor in named if factor not in levels]:
+        raise SweepError(f"{where}.{lost[0]}: exists only under {dict(known[lost[0]].under)}.")
+    own = {key: value for key, value in spec.items() if key not in known}
+    return _Arm(Row(name, name, "arm", levels), merged(sweep.set, *_level_overrides(sweep, levels), own))
+
+
+class _Planner:
+    """Resolves configurations once each, and gathers cells and entries."""
+
+    def __init__(self, sweep: SweepFile, resolve: Resolve) -> None:
+        self.sweep = sweep
+        self._resolve = resolve
+        names = [factor.name for factor in sweep.evaluate]
+        combinations = product(*(factor.levels for factor in sweep.evaluate))
+        self.evaluations: list[dict[str, str]] = [dict(zip(names, levels, strict=True)) for levels in combinations]
+        self.entries: list[Entry] = []
+        self.assets: dict[str, str] = {}
+        self._cells: dict[str, Cell] = {}  # folder -> cell
+        self._tasks: dict[str, str] = {}  # task key -> folder of the cell that does it
+        self._trainings: dict[str, str] = {}  # training -> folder of the cell that does it
+        self._hashes: dict[str, dict[str, str]] = {}  # files do not change while a plan is made
+        self._settings: dict[str, list[dict[str, Any]]] = {}  # an arm's own evaluation keys -> settings by evaluation
+
+    def _evaluation_overrides(self, levels: Levels) -> Overrides:
+        return merged(*(factor.levels[levels[factor.name]] for factor in self.sweep.evaluate))
+
+    def _run_overrides(self) -> Overrides:
+        return {"train.devices": self.sweep.run.devices} if self.sweep.run.devices > 1 else {}
+
+    def arm(self, arm: _Arm) -> list[dict[str, Any]]:
+        """The arm's configuration under every evaluation, for the first seed."""
+        own = {key: value for key, value in arm.overrides.items() if key.split(".")[0] == "evaluation"}
+        first = self._parse(
+            arm.row, merged(arm.overrides, self._run_overrides(), self._evaluation_overrides(self.evaluations[0]))
+        )
+        # Evaluations write to their own group only, so that arms with the same evaluation keys share what is parsed.
+        known = self._settings.get(digest(own))
+        if known is None:
+            configs = [first] + [
+                self._parse(arm.row, merged(arm.overrides, self._run_overrides(), self._evaluation_overrides(levels)))
+                for levels in self.evaluations[1:]
+            ]
+            known = self._settings[digest(own)] = [config.get("evaluation") or {} for config in configs]
+        if any((settings.get("subject") or "student") != "student" for settings in known):
+            raise SweepError(
+                f"{self.sweep.path}: the arm {arm.row.name} evaluates something else than its student. Use references."
+            )
+        return [{**first, "evaluation": settings} for settings in known]
+
+    def _parse(self, row: Row, overrides: Overrides) -> dict[str, Any]:
+        try:
+            return self._resolve(self.sweep.base, overrides)
+        except ValueError as error:
+            raise SweepError(f"{self.sweep.path}, {self._culprit(row)}: {error}") from error
+
+    def _culprit(self, row: Row) -> str:
+        """The part of the file that the parser refuses on its own, or the row that it refuses as a whole."""
+        candidates: list[tuple[str, Overrides]] = [("set", self.sweep.set)]
+        for factor in self.sweep.factors:
+            if factor.name in row.levels:
+                levels = {name: level for name, level in row.levels.items() if name in factor.under}
+                parents = merged(*_level_overrides(self.sweep, levels))
+                level = row.levels[factor.name]
+                candidates.append(
+                    (f"factors.{factor.name}.{level}", merged(self.sweep.set, parents, factor.levels[level]))
+                )
+        for factor in self.sweep.evaluate:
+            for level, overrides in factor.levels.items():
+                candidates.append((f"evaluate.{factor.name}.{level}", merged(self.sweep.set, overrides)))
+        try:
+            self._resolve(self.sweep.base, {})
+        except ValueError:
+            return f"base {self.sweep.base}"
+        for where, overrides in candidates:
+            try:
+                self._resolve(self.sweep.base, overrides)
+            except ValueError:
+                return where
+        return f"{row.kind} {row.name}"
+
+    def reference(self, name: str, overrides: Overrides) -> None:
+        """Add the entries of a row that needs no training. Its own keys win over an evaluation's."""
+        row = Row(name, name, "reference")
+        allowed = ("evaluation", "teacher")
+        for key in overrides:
+            if key.split(".")[0] not in allowed:
+                raise SweepError(
+                    f"{self.sweep.path}, references.{name}: {key} belongs to a training, but a reference has none. Only keys "
+                    "under evaluation and teacher have an effect. Make it an arm."
+                )
+        for levels in self.evaluations:
+            config = self._parse(row, merged(self.sweep.set, self._evaluation_overrides(levels), overrides))
+            settings = config.get("evaluation") or {}
+            if (settings.get("subject") or "student") == "student":
+                raise SweepError(
+                    f"{self.sweep.path}, references.{name}: evaluates a student, which only an arm has. "
+                    "Set evaluation.subject: teacher, or real."
+                )
+            model = config.get("model") or {}
+            untrained = {
+                **{key: config.get(key) for key in ("plugins", "teacher", "data")},
+                "model": {key: model.get(key) for key in ("grid", "num_steps", "sampler")},
+            }
+            identity = digest([untrained, self._hashed(asset_hashes.training_assets, config), EVALUATION_VERSION])
+            self._add(row, None, levels, f"{name}/untrained-{identity[:8]}", None, identity, config)
+
+    def train(self, arm: _Arm, seed: int, by_evaluation: list[dict[str, Any]]) -> None:
+        """Add the entries of an arm for one seed."""
+        for levels, config in zip(self.evaluations, by_evaluation, strict=True):
+            seeded = {**config, "seed": seed}
+            assets = self._hashed(asset_hashes.training_assets, config)
+            self.assets.update(assets)
+            training = digest(
+                [{key: value for key, value in seeded.items() if key != "evaluation"}, assets, TRAINING_VERSION]
+            )
+            self._add(arm.row, seed, levels, f"{arm.row.name}/seed{seed}-{training[:8]}", training, training, seeded)
+
+    def _add(
+        self,
+        row: Row,
+        seed: int | None,
+        levels: Levels,
+        folder: str,
+        training: str | None,
+        identity: str,
+        config: Mapping[str, Any],
+    ) -> None:
+        settings = config.get("evaluation") or {}
+        assets = self._hashed(asset_hashes.evaluation_assets, settings)
+        self.assets.update(assets)
+        task = Task(digest([identity, settings, assets, EVALUATION_VERSION]), settings)
+        if task.key not in self._tasks:
+            # A training that another arm has already asked for keeps the other arm's folder.
+            folder = self._trainings.setdefault(training, folder) if training else folder
+            cell = self._cells.get(folder) or Cell("", folder, training, row.name, seed, row.levels, config, ())
+            self._cells[folder] = Cell(
+                "", cell.folder, cell.training, cell.arm, cell.seed, cell.levels, cell.config, (*cell.tasks, task)
+            )
+            self._tasks[task.key] = folder
+        subject = settings.get("subject") or "student"
+        steps = settings.get("num_inference_steps")
+        self.entries.append(Entry(row.name, seed, dict(levels), self._tasks[task.key], task.key, subject, steps))
+
+    def _hashed(
+        self, assets: Callable[[Mapping[str, Any]], dict[str, str]], config: Mapping[str, Any]
+    ) -> dict[str, str]:
+        key = digest([assets.__name__, config])
+        if key not in self._hashes:
+            self._hashes[key] = assets(config)
+        return self._hashes[key]
+
+    def finished_cells(self) -> tuple[Cell, ...]:
+        """The cells with their keys; the entries learn them too."""
+        cells = {}
+        for folder, cell in self._cells.items():
+            key = digest(
+                [folder.split("/")[-1] if cell.training is None else cell.training, [t.key for t in cell.tasks]]
+            )
+            cells[folder] = Cell(key, folder, cell.training, cell.arm, cell.seed, cell.levels, cell.config, cell.tasks)
+        self.entries = [
+            Entry(e.row, e.seed, e.evaluation, cells[e.cell].key, e.task, e.subject, e.num_inference_steps)
+            for e in self.entries
+        ]
+        return tuple(cells.values())
+
+    def check_image_counts(self) -> None:
+        """A Frechet distance depends on the number of images: one table, one number."""
+        counts = {
+            task.settings["num_images"]
+            for cell in self._cells.values()
+            for task in cell.tasks
+            if task.settings.get("num_images") is not None
+        }
+        if len(counts) > 1:
+            raise SweepError(
+                f"{self.sweep.path}: evaluates {', '.join(map(str, sorted(counts)))} images in one table. A Frechet distance "
+                "depends on the number: give all rows the same evaluation.num_images."
+            )
+
+
+def _check_distinct(sweep: SweepFile, arms: list[_Arm], configs: list[list[dict[str, Any]]]) -> None:
+    """No two arms are the same experiment, and no two evaluations are the same for every arm."""
+    seen: dict[str, Row] = {}
+    for arm, by_evaluation in zip(arms, configs, strict=True):
+        key = digest(by_evaluation)
+        if key in seen:
+            raise SweepError(_sameness(sweep, seen[key], arm.row))
+        seen[key] = arm.row
+    for factor in sweep.evaluate:
+        for level in list(factor.levels)[1:]:
+            first = next(iter(factor.levels))
+            if all(_same_settings(by_evaluation, sweep, factor.name, first, level) for by_evaluation in configs):
+                raise SweepError(
+                    f"{sweep.path}, evaluate.{factor.name}: {first} and {level} give the same evaluation for every arm. "
+                    "A level that changes nothing is a mistake: remove it."
+                )
+
+
+def _same_settings(configs: list[dict[str, Any]], sweep: SweepFile, factor: str, a: str, b: str) -> bool:
+    names = [f.name for f in sweep.evaluate]
+    levels = [dict(zip(names, chosen, strict=True)) for chosen in product(*(f.levels for f in sweep.evaluate))]
+    return _select(configs, levels, factor, a) == _select(configs, levels, factor, b)
+
+
+def _select(configs: list[dict[str, Any]], levels: Iterable[Levels], factor: str, level: str) -> list[str]:
+    return [
+        digest(config["evaluation"]) for config, chosen in zip(configs, levels, strict=True) if chosen[factor] == level
+    ]
+
+
+def _sameness(sweep: SweepFile, first: Row, second: Row) -> str:
+    changed = [name for name in second.levels if first.levels.get(name) != second.levels[name]]
+    if second.name not in sweep.arms and len(changed) == 1 and set(first.levels) == set(second.levels):
+        name = changed[0]
+        return (
+            f"{sweep.path}, factors.{name}.{second.levels[name]}: changes nothing. The resolved configuration is that of "
+            f"the level {first.levels[name]}. Remove it, or mend its overrides."
+        )
+    return f"{sweep.path}: the arms {first.label!r} and {second.label!r} are the same experiment. Remove one of them."

@@ -1,0 +1,70 @@
+"""What the files of a study say. The files are the truth; everything else is a view of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.study.files import read_json
+from workbench.study.plan import Cell, Entry, Plan
+
+COMPLETE, DIVERGED, FAILED, MISSING = "complete", "diverged", "failed", "missing"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What is known about one entry. metrics is empty unless it is complete."""
+
+    entry: Entry
+    status: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    num_images: int | None = None
+    extractors: Mapping[str, str] = field(default_factory=dict)  # name -> hash
+    note: str = ""  # "diverged @12", or why it failed
+
+
+def cell_result(plan: Plan, cell: Cell, root: Path) -> dict[str, Any] | None:
+    """The cell's result.json if it answers every task of the cell (or says that the training diverged), else None."""
+    result = read_json(root / cell.folder / "result.json")
+    if not isinstance(result, dict) or result.get("training") != cell.training:
+        return None
+    if result.get("status") == DIVERGED:
+        return result
+    evaluations = result.get("evaluations")
+    if result.get("status") != COMPLETE or not isinstance(evaluations, dict):
+        return None
+    return result if all(task.key in evaluations for task in cell.tasks) else None
+
+
+def cell_failure(cell: Cell, root: Path) -> dict[str, Any] | None:
+    """Why the last attempt at a cell failed for good, or None."""
+    failure = read_json(root / cell.folder / "failure.json")
+    return failure if isinstance(failure, dict) and failure.get("key") == cell.key else None
+
+
+def collect(plan: Plan, root: Path) -> list[Value]:
+    """One value for each entry of the plan, in order, read from the results in `root`."""
+    results = {cell.key: read_json(root / cell.folder / "result.json") for cell in plan.cells}
+    failures = {cell.key: cell_failure(cell, root) for cell in plan.cells}
+    cells = {cell.key: cell for cell in plan.cells}
+    return [_value(entry, cells[entry.cell], results[entry.cell], failures[entry.cell]) for entry in plan.entries]
+
+
+def _value(entry: Entry, cell: Cell, result: Any, failure: dict[str, Any] | None) -> Value:
+    if isinstance(result, dict) and result.get("training") == cell.training:
+        if result.get("status") == DIVERGED:
+            return Value(entry, DIVERGED, note=f"diverged @{result.get('step')}")
+        found = (result.get("evaluations") or {}).get(entry.task)
+        if isinstance(found, dict):
+            return Value(entry, COMPLETE, _numbers(found.get("metrics")), found.get("n"), found.get("extractors") or {})
+    if failure:
+        return Value(entry, FAILED, note=str(failure.get("kind", "failed")))
+    return Value(entry, MISSING)
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    items: Iterable = metrics.items() if isinstance(metrics, dict) else ()
+    return {str(k): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}

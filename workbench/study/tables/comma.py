@@ -1,0 +1,62 @@
+"""The numbers of a study at full precision: a summary, and every single value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from workbench.study.plan import Plan
+from workbench.study.results import Value
+from workbench.study.tables.model import Table
+
+SUMMARY = (
+    "row", "kind", "evaluation", "metric", "direction", "seeds", "complete", "diverged", "failed", "mean", "difference",
+    "low", "high", "better", "compared", "p", "p_holm", "family", "p_equivalent", "percent_of_teacher", "gap_closed",
+    "inert", "bold", "num_images", "extractor",
+)  # fmt: skip
+
+
+def summary_csv(table: Table) -> str:
+    """One line for each row, evaluation and metric; low and high are the 95 % t interval where compared >= 3."""
+    rows: list[list] = []
+    for block in table.blocks:
+        for line in block.lines:
+            for column in table.columns:
+                figure, c = line.figures[column.metric], line.figures[column.metric].comparison
+                rows.append(
+                    [
+                        line.row.name, line.row.kind, block.title, column.metric, column.direction, line.seeds,
+                        line.complete, len(line.diverged), len(line.failed), figure.mean,
+                        *((c.difference, c.low, c.high, c.better, c.n, c.p) if c else (None,) * 6),
+                        figure.p_holm, block.family, c.p_equivalent if c else None, figure.percent_of_teacher,
+                        figure.gap_closed, line.inert, figure.bold, " ".join(map(str, column.num_images)), column.extractor,
+                    ]
+                )  # fmt: skip
+    return _write(SUMMARY, rows)
+
+
+def values_csv(plan: Plan, values: Sequence[Value]) -> str:
+    """One line for each row, evaluation and seed, with every metric that any evaluation wrote."""
+    metrics = list(plan.metrics) + sorted({name for value in values for name in value.metrics} - set(plan.metrics))
+    factors = list(plan.evaluations[0]) if plan.evaluations else []
+    head = ("row", "kind", "seed", *factors, "status", "note", "subject", "num_inference_steps", "num_images", *metrics)
+    kinds = {row.name: row.kind for row in plan.rows}
+    rows = [
+        [
+            value.entry.row, kinds[value.entry.row], value.entry.seed, *(value.entry.evaluation[f] for f in factors),
+            value.status, value.note, value.entry.subject, value.entry.num_inference_steps, value.num_images,
+            *(value.metrics.get(metric) for metric in metrics),
+        ]
+        for value in values
+    ]  # fmt: skip
+    return _write(head, rows)
+
+
+def _write(head: Sequence[str], rows: Sequence[Sequence]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    # repr keeps every digit: a reader gets the very float back.
+    writer.writerows([[repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows])
+    return out.getvalue()

@@ -1,0 +1,37 @@
+"""A table as LaTeX (packages booktabs and makecell)."""
+
+from __future__ import annotations
+
+from workbench.study.tables import words
+from workbench.study.tables.model import Table
+
+_MARKS = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", words.MINUS: "$-$", "±": r"$\pm$",
+    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$", "…": r"\dots{}", "–": "--",
+}  # fmt: skip
+
+
+def latex(table: Table) -> str:
+    """One tabular, the evaluations as groups of rows, the notes as comments to move into the caption."""
+    head = words.header(table)
+    out = [r"% \usepackage{booktabs,makecell}", rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule"]
+    out.append(" & ".join(_text(text) for text in head) + r" \\")
+    for block in table.blocks:
+        out.append(r"\midrule")
+        if block.title:
+            out.append(rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{_escape(block.title)}}}}} \\")
+        out += [" & ".join(_text(text) for text in words.cells(table, line)) + r" \\" for line in block.lines]
+    out += [r"\bottomrule", r"\end{tabular}"]
+    out += [f"% {_escape(note)}" for note in (table.question, *table.notes) if note]
+    return "\n".join(out) + "\n"
+
+
+def _text(text: words.Text) -> str:
+    main = rf"\textbf{{{_escape(text.main)}}}" if text.bold else _escape(text.main)
+    return rf"\makecell[r]{{{main} \\ \scriptsize {_escape(text.below)}}}" if text.below else main
+
+
+def _escape(text: str) -> str:
+    # A bracket after a line break of makecell would be read as its optional argument.
+    return "".join(_MARKS.get(mark, mark) for mark in text).replace("[", "{[}").replace("]", "{]}").replace("\n", " ")

@@ -1,0 +1,31 @@
+"""A table as GitHub's Markdown."""
+
+from __future__ import annotations
+
+from workbench.study.tables import words
+from workbench.study.tables.model import Table
+
+
+def markdown(table: Table) -> str:
+    """One Markdown table for each evaluation, the question above, the notes below."""
+    parts = [f"### {_escape(table.question or table.study)}\n"]
+    head = words.header(table)
+    for block in table.blocks:
+        if block.title:
+            parts.append(f"**{_escape(block.title)}**\n")
+        rows = [[_text(text) for text in head], ["---", *["---:"] * (len(head) - 1)]]
+        rows += [[_text(text) for text in words.cells(table, line)] for line in block.lines]
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+    parts.append("\n".join(f"- {_escape(note)}" for note in table.notes) + "\n")
+    return "\n".join(parts)
+
+
+def _text(text: words.Text) -> str:
+    main = f"**{_escape(text.main)}**" if text.bold else _escape(text.main)
+    return f"{main}<br><sub>{_escape(text.below)}</sub>" if text.below else main
+
+
+def _escape(text: str) -> str:
+    for mark in "\\`*_|":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("<", "&lt;").replace("\n", " ")

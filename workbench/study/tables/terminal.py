@@ -1,0 +1,50 @@
+"""A table for the terminal, by rich."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.study.tables import words
+from workbench.study.tables.model import Block, Table
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table as RichTable
+
+
+def terminal(table: Table, blocks: int | None = None) -> Group:
+    """The question, the first `blocks` tables (all for None) and the notes, as something rich can print."""
+    from rich.console import Group, RenderableType
+    from rich.text import Text
+
+    shown = table.blocks if blocks is None else table.blocks[:blocks]
+    parts: list[RenderableType] = [Text(table.question or table.study, style="bold")]
+    parts += [_rich(table, block) for block in shown]
+    if len(shown) < len(table.blocks):
+        parts.append(Text(f"and {len(table.blocks) - len(shown)} more evaluations in table.md", style="dim"))
+    else:
+        parts += [Text(f"· {note}", style="dim") for note in table.notes]
+    return Group(*parts)
+
+
+def _rich(table: Table, block: Block) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(title=block.title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=False)
+    for index, head in enumerate(words.header(table)):
+        grid.add_column(Text("\n".join(filter(None, (head.main, head.below)))), justify="right" if index else "left")
+    kind = "arm"
+    for line in block.lines:
+        if line.row.kind != kind:
+            grid.add_section()
+            kind = line.row.kind
+        texts = []
+        for cell in words.cells(table, line):
+            text = Text(cell.main, style="bold" if cell.bold else "")
+            if cell.below:
+                text.append(f"\n{cell.below}", style="dim")
+            texts.append(text)
+        grid.add_row(*texts)
+    return grid

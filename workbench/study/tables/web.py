@@ -1,0 +1,30 @@
+"""A table as HTML: a fragment, everything in it escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from workbench.study.tables import words
+from workbench.study.tables.model import Table
+
+
+def web(table: Table) -> str:
+    """One <table> for each evaluation, notes as a list. No script, no style, no link."""
+    out = []
+    head = "".join(f"<th>{_text(text)}</th>" for text in words.header(table))
+    for block in table.blocks:
+        caption = f"<caption>{escape(block.title)}</caption>" if block.title else ""
+        out.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>")
+        for line in block.lines:
+            name, *rest = words.cells(table, line)
+            kind = "baseline" if line.row.name == table.baseline else line.row.kind
+            cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
+            out.append(f'<tr class="{kind}"><th scope="row">{_text(name)}</th>{cells}</tr>')
+        out.append("</tbody></table>")
+    out.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in table.notes) + "</ul>")
+    return "\n".join(out) + "\n"
+
+
+def _text(text: words.Text) -> str:
+    main = f"<b>{escape(text.main)}</b>" if text.bold else escape(text.main)
+    return f"{main}<br><small>{escape(text.below)}</small>" if text.below else main
