@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from workbench.models.teacher import Teacher
+
+# No deadline: a busy machine is no failure. Derandomised: the same examples everywhere, so a red run can be repeated.
+settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("workbench")
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,7 @@ def make_tiny_teacher(
         clip_sample=False,
         set_alpha_to_one=True,
         timestep_spacing="trailing",
+        steps_offset=1,  # without effect under trailing spacing; diffusers' pipeline warns of any other value
         prediction_type=prediction_type,
         rescale_betas_zero_snr=zero_terminal_snr,
     )

@@ -1,0 +1,399 @@
+"""What every sampler promises (conformance), and what only one of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.diffusion.processes import PROCESSES, concrete_subclasses, cosine_process, sd_process, served_types
+from workbench.diffusion import (
+    DDIM,
+    DPMSolverPP,
+    Heun,
+    NoiseProcess,
+    Prediction,
+    Renoise,
+    Sampler,
+    rollout,
+    sample,
+)
+from workbench.models import GaussianDenoiser, GaussianMixtureDenoiser
+
+# Every setting that behaves differently. A new sampler joins by standing here (test_every_sampler_is_tested asks).
+SAMPLERS: list[Sampler] = [
+    DDIM(),
+    DDIM(eta=0.5),
+    DDIM(eta=1.0),
+    Renoise(),
+    Renoise(stochasticity=0.5),
+    Renoise(stochasticity=0.0),
+    DPMSolverPP(),
+    DPMSolverPP(order=1),
+    Heun(),
+]
+CORRECTED = [type(s)(**{**vars(s), "noise_correction": True}) for s in SAMPLERS]
+DETERMINISTIC = [s for s in SAMPLERS if not s.stochastic]
+EVERY = pytest.mark.parametrize("sampler", SAMPLERS + CORRECTED, ids=repr)
+PROCESS = pytest.mark.parametrize("name", PROCESSES)
+TIMES = [1000, 667, 333]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def move_noise(index: int) -> Tensor:
+    return normal(4, 2, 2, 2, seed=100 + index)
+
+
+def mixture(process: NoiseProcess, prediction_type: str = "v_prediction") -> GaussianMixtureDenoiser:
+    weights, stds = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.3, 0.1, 0.5])
+    return GaussianMixtureDenoiser(process, weights, normal(3, 2, 2, 2, seed=1), stds, prediction_type)
+
+
+class Counting:
+    """A denoiser that remembers its calls."""
+
+    def __init__(self, denoise: Callable[[Tensor, Tensor], Prediction]) -> None:
+        self.denoise, self.times = denoise, []  # type: ignore[var-annotated]
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
+        self.times.append(int(t[0]))
+        return self.denoise(x_t, t)
+
+
+def one_step(sampler: Sampler, process: NoiseProcess, x: Tensor, t: Any, t_next: Any, denoise: Any = None) -> Tensor:
+    """A first step."""
+    denoise = denoise or mixture(process).bind()
+    pred = denoise(x, process.as_batch(t, x))
+    return sampler.step(
+        process, x, t, t_next, pred, denoise=denoise, memory={}, noise=lambda: move_noise(0)[: len(x)].to(x)
+    )
+
+
+def test_every_sampler_is_tested():
+    assert {type(sampler) for sampler in SAMPLERS} == concrete_subclasses(Sampler)
+
+
+# --- conformance ------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+@PROCESS
+@pytest.mark.parametrize("times", [[1000], TIMES, [1000, 999, 2, 1], [640, 320]], ids=str)
+def test_samples_are_finite_and_of_the_states_shape_and_dtype(sampler, name, times):
+    process = PROCESSES[name]
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        x = sample(process, mixture(process).bind(), normal(4, 2, 2, 2).to(dtype), times, sampler, noise=move_noise)
+        assert x.shape == (4, 2, 2, 2) and x.dtype == dtype and x.isfinite().all()
+
+
+@EVERY
+@PROCESS
+def test_the_step_to_zero_is_the_predicted_x0(sampler, name):
+    process, x = PROCESSES[name], normal(4, 2, 2, 2)
+    expected = mixture(process)(x, torch.full((4,), 400)).x0
+    torch.testing.assert_close(one_step(sampler, process, x, 400, 0), expected, rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+@PROCESS
+def test_point_mass_data_is_found_whatever_the_noise(sampler, name):
+    process, mean = PROCESSES[name], normal(2, 2, 2, seed=3)
+    denoise = GaussianDenoiser(process, mean, std=0.0).bind()
+    x = sample(process, denoise, normal(4, 2, 2, 2), TIMES, sampler, noise=move_noise)
+    torch.testing.assert_close(x, mean.expand(4, -1, -1, -1), rtol=1e-10, atol=1e-10)
+
+
+@EVERY
+@PROCESS
+def test_prediction_types_around_one_denoiser_give_the_same_trajectory(sampler, name):
+    process = PROCESSES[name]
+    samples = [
+        sample(process, mixture(process, kind).bind(), normal(4, 2, 2, 2), TIMES, sampler, noise=move_noise)
+        for kind in served_types(process)
+    ]
+    for other in samples[1:]:
+        torch.testing.assert_close(other, samples[0], rtol=1e-9, atol=1e-9)
+
+
+@EVERY
+@PROCESS
+def test_a_batch_of_times_steps_each_sample_by_its_own(sampler, name):
+    process, x = PROCESSES[name], normal(4, 2, 2, 2)
+    t, t_next = torch.tensor([1000, 1000, 500, 20]), torch.tensor([600, 0, 499, 0])
+    together = one_step(sampler, process, x, t, t_next)
+    for i in range(4):
+        # the same number of samples, so that the drawn noise is the same
+        alone = one_step(sampler, process, x, int(t[i]), int(t_next[i]))[i]
+        torch.testing.assert_close(together[i], alone, rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+def test_the_memory_of_a_batch_of_times_is_the_memory_of_each(sampler):
+    process = sd_process()
+    denoise = mixture(process).bind()
+    grids = [[1000, 600, 200], [1000, 900, 0], [800, 300, 1], [500, 499, 0]]
+
+    def two_moves(x: Tensor, times: list[Any]) -> Tensor:
+        memory: dict[str, Any] = {}
+        for index, (t, t_next) in enumerate(zip(times, times[1:], strict=False)):
+            pred = denoise(x, process.as_batch(t, x))
+            x = sampler.step(
+                process, x, t, t_next, pred, denoise=denoise, memory=memory, noise=lambda i=index: move_noise(i)
+            )
+        return x
+
+    x = normal(4, 2, 2, 2)
+    together = two_moves(x, list(torch.tensor(grids).T))
+    for i, grid in enumerate(grids):
+        torch.testing.assert_close(together[i], two_moves(x, grid)[i], rtol=1e-11, atol=1e-11)
+
+
+@EVERY
+def test_samples_do_not_see_each_other(sampler):
+    process, x_T = sd_process(), normal(4, 2, 2, 2)
+    denoise = mixture(process).bind()
+    together = sample(process, denoise, x_T, TIMES, sampler, noise=move_noise)
+    alone = sample(process, denoise, x_T[2:3], TIMES, sampler, noise=lambda index: move_noise(index)[2:3])
+    torch.testing.assert_close(together[2:3], alone, rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+def test_noise_is_drawn_by_stochastic_samplers_only_and_by_the_index_of_the_move(sampler):
+    drawn: list[int] = []
+
+    def noise(index: int) -> Tensor:
+        drawn.append(index)
+        return move_noise(index)
+
+    process = sd_process()
+    denoise = mixture(process).bind()
+    sample(process, denoise, normal(4, 2, 2, 2), TIMES, sampler, noise=noise)
+    assert sorted(set(drawn)) == ([0, 1, 2] if sampler.stochastic else [])
+    if sampler.stochastic:
+        with pytest.raises(ValueError, match=r"draws noise in every step: pass noise="):
+            rollout(process, denoise, normal(4, 2, 2, 2), TIMES, sampler)
+        other = sample(process, denoise, normal(4, 2, 2, 2), TIMES, sampler, noise=lambda i: move_noise(i + 50))
+        same = sample(process, denoise, normal(4, 2, 2, 2), TIMES, sampler, noise=move_noise)
+        assert not torch.allclose(same, other)
+    else:
+        assert sample(process, denoise, normal(4, 2, 2, 2), TIMES, sampler).isfinite().all()
+
+
+@EVERY
+def test_samplers_are_values(sampler):
+    twin = type(sampler)(**vars(sampler))
+    assert twin == sampler and hash(twin) == hash(sampler) and repr(sampler).startswith(type(sampler).__name__)
+
+
+# --- noise correction -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", [DDIM(noise_correction=True), DPMSolverPP(noise_correction=True)], ids=repr)
+def test_the_corrected_first_step_is_the_papers(sampler):
+    process, x_T = sd_process(), normal(4, 2, 2, 2)
+    x0 = mixture(process)(x_T, torch.full((4,), 1000)).x0
+    expected = process.add_noise(x0, x_T, 667)  # alpha' x0hat + sigma' x_T
+    torch.testing.assert_close(one_step(sampler, process, x_T, 1000, 667), expected, rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(expected, one_step(DDIM(), process, x_T, 1000, 667), rtol=1e-3)
+
+
+@pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
+@PROCESS
+def test_correction_equals_a_network_that_predicts_the_noise_exactly_at_T(corrected, name):
+    # eps is replaced and x0 stays: what any sampler would do with a prediction that says so itself.
+    process = PROCESSES[name]
+    plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
+
+    def exact(x_t: Tensor, t: Tensor) -> Prediction:
+        pred = mixture(process)(x_t, t)
+        return Prediction(pred.x0, x_t) if int(t[0]) == 1000 else pred
+
+    x_T = normal(4, 2, 2, 2)
+    ours = sample(process, mixture(process).bind(), x_T, TIMES, corrected, noise=move_noise)
+    torch.testing.assert_close(ours, sample(process, exact, x_T, TIMES, plain, noise=move_noise), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
+def test_correction_touches_only_steps_from_T(corrected):
+    process, x = sd_process(), normal(4, 2, 2, 2)
+    plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
+    denoise = mixture(process).bind()
+    below = [sample(process, denoise, x, [999, 500], s, noise=move_noise) for s in (corrected, plain)]
+    assert torch.equal(*below)
+    at_T = [sample(process, denoise, x, TIMES, s, noise=move_noise) for s in (corrected, plain)]
+    inert = corrected == Renoise(noise_correction=True)  # keeps nothing of eps
+    assert torch.equal(*at_T) == inert
+
+
+@pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
+@pytest.mark.parametrize("name", ["zero_snr", "flow"])
+def test_correction_is_inert_without_signal_at_T(corrected, name):
+    # method.md section 5, 2: the implied noise already is x_T, bit for bit since alpha_T = 0 and sigma_T = 1 exactly.
+    process = PROCESSES[name]
+    plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
+    for kind in served_types(process):
+        denoise = mixture(process, kind).bind()
+        for times in ([1000], TIMES):
+            both = [
+                sample(process, denoise, normal(4, 2, 2, 2), times, s, noise=move_noise) for s in (corrected, plain)
+            ]
+            assert torch.equal(*both)
+
+
+@pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
+def test_correction_does_nothing_for_one_step(corrected):
+    # method.md section 5, 5: sigma' = 0 at the only move.
+    process = sd_process()
+    plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
+    denoise = mixture(process, "epsilon").bind()
+    both = [sample(process, denoise, normal(4, 2, 2, 2), [1000], s, noise=move_noise) for s in (corrected, plain)]
+    assert torch.equal(*both)
+
+
+@pytest.mark.parametrize(
+    ("alphas_cumprod", "without", "corrected", "true"),
+    [(0.3, 0.7348, 0.8206, 0.8216), (0.5, 0.9869, 1.0594, 1.0607), (0.8, 1.2942, 1.3401, 1.3416)],
+)
+def test_correction_removes_the_bias_of_the_first_step(alphas_cumprod, without, corrected, true):
+    # method.md section 5, 2: data N(1.5, .25), two times, the optimal network. The step is linear in x_T ~ N(0, 1), so
+    # its mean is its value at x_T = 0.
+    mu, variance, alpha_T = 1.5, 0.25, 0.0683
+    alphas = torch.tensor([1.0, alphas_cumprod**0.5, alpha_T], dtype=torch.float64)
+    process = NoiseProcess(alphas, (1 - alphas**2).sqrt(), "vp")
+    denoise = GaussianDenoiser(process, mu, variance**0.5, "epsilon").bind()
+    zero = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    for sampler, expected in ((DDIM(), without), (DDIM(noise_correction=True), corrected)):
+        assert one_step(sampler, process, zero, 2, 1, denoise).item() == pytest.approx(expected, abs=5e-5)
+    alpha, sigma = float(alphas[1]), float(process.sigmas[1])
+    assert alpha * mu == pytest.approx(true, abs=5e-5)
+    sigma_T = float(process.sigmas[2])
+    bias = sigma * sigma_T * alpha_T * mu / (alpha_T**2 * variance + sigma_T**2)
+    assert corrected - without == pytest.approx(bias, abs=1e-4)
+
+
+# --- one by one -------------------------------------------------------------------------------------------------------
+
+
+def test_the_deterministic_ends_of_the_families_are_ddim():
+    process, x_T = sd_process(), normal(4, 2, 2, 2)
+    expected = sample(process, mixture(process).bind(), x_T, TIMES, DDIM())
+    for twin in (Renoise(stochasticity=0.0), DPMSolverPP(order=1), DDIM(eta=0.0)):
+        actual = sample(process, mixture(process).bind(), x_T, TIMES, twin, noise=move_noise)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def test_full_renoising_keeps_nothing_but_x0():
+    process, x = sd_process(), normal(4, 2, 2, 2)
+    x0 = mixture(process)(x, torch.full((4,), 700)).x0
+    torch.testing.assert_close(one_step(Renoise(), process, x, 700, 300), process.add_noise(x0, move_noise(0), 300))
+
+
+@PROCESS
+@pytest.mark.parametrize("sampler", [DDIM(eta=0.5), DDIM(eta=1.0), Renoise(stochasticity=0.5), Renoise()], ids=repr)
+def test_fresh_noise_never_changes_the_noise_level(sampler, name):
+    # With x0 = 0 and eps ~ N(0, 1) independent of z, the variance of x' must be sigma'^2.
+    process = PROCESSES[name]
+    zero, one = torch.zeros(1, 1, 1, 1, dtype=torch.float64), torch.ones(1, 1, 1, 1, dtype=torch.float64)
+
+    def parts(eps: Tensor, z: Tensor) -> float:
+        pred = Prediction(zero, eps)
+        return sampler.step(
+            process, zero, 1000, 500, pred, denoise=lambda x, t: pred, memory={}, noise=lambda: z
+        ).item()
+
+    kept, fresh = parts(one, zero), parts(zero, one)
+    assert fresh > 0
+    assert kept**2 + fresh**2 == pytest.approx(float(process.sigmas[500]) ** 2, rel=1e-12)
+
+
+def test_the_two_step_solver_reduces_to_first_order_after_an_infinite_step():
+    # alpha_T = 0: log-SNR at T is -inf, the extrapolation weight h / (2 h_last) is 0.
+    process, x_T = PROCESSES["zero_snr"], normal(4, 2, 2, 2)
+    denoise = mixture(process).bind()
+    states = [[s.x_t for s in rollout(process, denoise, x_T, [1000, 600, 200], s)] for s in (DPMSolverPP(), DDIM())]
+    torch.testing.assert_close(states[0][2], states[1][2], rtol=0, atol=0)
+    second, first = (sample(process, denoise, x_T, [1000, 800, 500, 200], s) for s in (DPMSolverPP(), DDIM()))
+    assert not torch.allclose(second, first, rtol=1e-4)
+
+
+def test_the_two_step_solver_is_the_published_formula():
+    process, (x, d0, d1) = sd_process(), normal(3, 1, 1, 2, 2)
+    t_last, t, t_next = 800, 500, 300
+    lam = {u: float(process.log_snr(u)) / 2 for u in (t_last, t, t_next)}
+    h, r = lam[t_next] - lam[t], (lam[t] - lam[t_last]) / (lam[t_next] - lam[t])
+    D = (1 + 1 / (2 * r)) * d0 - 1 / (2 * r) * d1
+    a_next, s_next, s = float(process.alphas[t_next]), float(process.sigmas[t_next]), float(process.sigmas[t])
+    expected = s_next / s * x - a_next * (torch.tensor(-h).exp().double() - 1) * D
+    pred = Prediction(d0, (x - float(process.alphas[t]) * d0) / s)
+    memory = {"x0": d1, "t": t_last}
+    actual = DPMSolverPP().step(process, x, t, t_next, pred, denoise=lambda x, t: pred, memory=memory, noise=lambda: x)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "order"), [(DDIM(), 1), (DPMSolverPP(order=1), 1), (DPMSolverPP(), 2), (Heun(), 2)], ids=repr
+)
+@pytest.mark.parametrize("correction", [False, True])
+def test_solvers_converge_with_their_order(sampler, order, correction):
+    # Data N(.7, .4^2): the probability-flow ODE carries quantiles, x_t = alpha mu + sqrt(alpha^2 s^2 + sigma^2) z.
+    # The last move (to t = 0, of order 1 in all of them) is left out. alpha_T = 0: correction must not cost an order.
+    T, t_end, mu, s = 2**14, 2**12, 0.7, 0.4
+    process = cosine_process(T)
+    sampler = type(sampler)(**{**vars(sampler), "noise_correction": correction})
+    x_T = normal(8, 1, 1, 1)
+
+    def spread(t: int) -> float:
+        return float((process.alphas[t] ** 2 * s**2 + process.sigmas[t] ** 2).sqrt())
+
+    exact = float(process.alphas[t_end]) * mu + spread(t_end) / spread(T) * x_T
+    errors = []
+    for steps in (32, 64, 128):
+        times = [T - (T - t_end) * j // steps for j in range(steps + 1)]
+        *_, last = rollout(process, GaussianDenoiser(process, mu, s).bind(), x_T, times, sampler)
+        errors.append(float((last.x_t - exact).abs().max()))
+    slopes = torch.tensor(errors).log2().diff().neg()
+    assert slopes.tolist() == pytest.approx([order, order], abs=0.15)
+
+
+@pytest.mark.parametrize("sampler", [DPMSolverPP(), Heun()], ids=repr)
+def test_second_order_beats_ddim_on_a_real_schedule(sampler):
+    process, x_T = sd_process(), normal(64, 2, 2, 2)
+    denoise = mixture(process).bind()
+    reference = sample(process, denoise, x_T, list(range(1000, 0, -1)), Heun())
+
+    def error(sampler: Sampler, steps: int) -> float:
+        times = [round(1000 * j / steps) for j in range(steps, 0, -1)]
+        return float((sample(process, denoise, x_T, times, sampler) - reference).square().mean().sqrt())
+
+    assert error(sampler, 20) < 0.5 * error(DDIM(), 20)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DDIM(eta=1.5), "eta must be between 0 .* got 1.5"),
+        (lambda: DDIM(eta=float("nan")), "eta must be between"),
+        (lambda: Renoise(stochasticity=-0.1), "stochasticity must be between 0 and 1, got -0.1"),
+        (lambda: DPMSolverPP(order=3), "order must be 1 or 2, got 3"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# --- the number of network calls --------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_network_calls(sampler):
+    process = sd_process()
+    counting = Counting(mixture(process).bind())
+    sample(process, counting, normal(4, 2, 2, 2), TIMES, sampler, noise=move_noise)
+    assert counting.times == ([1000, 667, 667, 333, 333] if isinstance(sampler, Heun) else TIMES)
