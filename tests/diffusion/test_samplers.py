@@ -227,8 +227,8 @@ def test_correction_touches_only_steps_from_T(corrected):
     below = [sample(process, denoise, x, [999, 500], s, noise=move_noise) for s in (corrected, plain)]
     assert torch.equal(*below)
     at_T = [sample(process, denoise, x, TIMES, s, noise=move_noise) for s in (corrected, plain)]
-    inert = corrected == Renoise(noise_correction=True)  # keeps nothing of eps
-    assert torch.equal(*at_T) == inert
+    assert torch.equal(*at_T) == corrected.correction_is_inert(process) == (corrected == Renoise(noise_correction=True))
+    assert not plain.correction_is_inert(process)
 
 
 @pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
@@ -237,6 +237,7 @@ def test_correction_is_inert_without_signal_at_T(corrected, name):
     # method.md section 5, 2: the implied noise already is x_T, bit for bit since alpha_T = 0 and sigma_T = 1 exactly.
     process = PROCESSES[name]
     plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
+    assert corrected.correction_is_inert(process) and not plain.correction_is_inert(process)
     for kind in served_types(process):
         denoise = mixture(process, kind).bind()
         for times in ([1000], TIMES):

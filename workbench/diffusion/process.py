@@ -15,7 +15,7 @@ Timestep = int | Tensor  # an int shared by the batch, or (B,) long
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "flow")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a denoiser says about x_t, whatever its network predicts: alpha_t x0 + sigma_t eps = x_t.
 

@@ -49,6 +49,13 @@ class Sampler(ABC):
         """Whether a step draws noise; then `rollout` and `sample` need their `noise` argument."""
         return False
 
+    def correction_is_inert(self, process: NoiseProcess) -> bool:
+        """Whether noise correction is on and cannot change a sample here; callers should say so aloud.
+
+        Where alpha_T = 0 the implied noise already is x_T, whatever the network predicts.
+        """
+        return self.noise_correction and process.alpha_T == 0
+
     def step(
         self,
         process: NoiseProcess,
@@ -90,7 +97,7 @@ class Sampler(ABC):
         """The step itself; `pred` is already corrected."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """One state of a trajectory, before the network has seen it."""
 

@@ -33,6 +33,10 @@ class Renoise(Sampler):
     def stochastic(self) -> bool:
         return self.stochasticity > 0
 
+    def correction_is_inert(self, process: NoiseProcess) -> bool:
+        """Also where everything is renoised: nothing of eps is kept."""
+        return super().correction_is_inert(process) or (self.noise_correction and self.stochasticity == 1)
+
     def _move(
         self,
         process: NoiseProcess,
