@@ -43,8 +43,16 @@ def test_vp_preserves_variance(name):
     torch.testing.assert_close(process.alphas**2 + process.sigmas**2, torch.ones(1001, dtype=torch.float64))
 
 
-def test_flow_is_a_straight_line_whatever_the_schedulers_shift():
-    process = NoiseProcess.from_scheduler(FlowMatchEulerDiscreteScheduler(shift=3.0))
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        FlowMatchEulerDiscreteScheduler(shift=3.0),
+        DPMSolverMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0),
+    ],
+    ids=["euler", "dpm"],
+)
+def test_flow_is_a_straight_line_whatever_the_schedulers_shift(scheduler):
+    process = NoiseProcess.from_scheduler(scheduler)
     t = torch.arange(1001, dtype=torch.float64) / 1000
     assert process.kind == "flow"
     torch.testing.assert_close(process.sigmas, t)

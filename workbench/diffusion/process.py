@@ -61,13 +61,15 @@ class NoiseProcess:
         """The process a diffusers scheduler was made for; spacing and sampling options of the scheduler are ignored.
 
         Any scheduler with ``alphas_cumprod`` gives a VP process, alpha_t^2 = alphas_cumprod[t - 1].
-        FlowMatchEulerDiscreteScheduler gives alpha = 1 - t/T, sigma = t/T; its ``shift`` only moves the sampling grid.
+        FlowMatchEulerDiscreteScheduler, or one with ``use_flow_sigmas``, gives alpha = 1 - t/T, sigma = t/T; a ``shift``
+        only moves the sampling grid.
 
         Raises:
             ValueError: the scheduler has neither.
         """
         name = type(scheduler).__name__
-        if name.startswith("FlowMatch"):
+        # Multistep schedulers serve flow models too; the VP table they then still carry is not what the model saw.
+        if name.startswith("FlowMatch") or getattr(scheduler.config, "use_flow_sigmas", False):
             steps = int(scheduler.config.num_train_timesteps)
             sigmas = torch.arange(steps + 1, dtype=torch.float64) / steps
             return cls(1 - sigmas, sigmas, "flow")

@@ -73,7 +73,7 @@ class Teacher:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of every file that loading reads (weights, configs, vocabulary, workbench.json): its identity."""
+        """Hash of all weights, configs and vocabulary of its parts, and of workbench.json: the teacher's identity."""
         digest = hashlib.sha256()
         files = [file for part in PARTS for file in sorted((self.path / part).iterdir()) if _is_read(file)]
         settings = self.path / "workbench.json"
