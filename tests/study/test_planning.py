@@ -50,7 +50,12 @@ def test_a_teacher_at_25_steps_is_evaluated_once_and_at_few_steps_once_a_setting
 
 def test_evaluation_only_arms_share_their_training(tmp_path: Path) -> None:
     factors = {**SHIFTS, "inference": {"on": {}, "off": {"evaluation.noise_correction": False}}}
-    plan = plan_of(tmp_path, big_sweep(factors=factors, baseline={"trajectory": "backward", "shift": "none", "inference": "on"}, evaluate=None))
+    plan = plan_of(
+        tmp_path,
+        big_sweep(
+            factors=factors, baseline={"trajectory": "backward", "shift": "none", "inference": "on"}, evaluate=None
+        ),
+    )
     assert len(rows(plan)) == 6
     trainings = {cell.training for cell in plan.cells if cell.training}
     assert len(trainings) == 15
@@ -61,7 +66,13 @@ def test_evaluation_only_arms_share_their_training(tmp_path: Path) -> None:
 
 def test_a_new_metric_and_a_new_evaluation_keep_every_training(tmp_path: Path) -> None:
     first = plan_of(tmp_path, big_sweep())
-    second = plan_of(tmp_path, big_sweep(metrics={"CLIP[wardrobe]": "max"}, evaluate={"steps": {**EVALUATE["steps"], "2": {"evaluation.num_inference_steps": 2}}}))
+    second = plan_of(
+        tmp_path,
+        big_sweep(
+            metrics={"CLIP[wardrobe]": "max"},
+            evaluate={"steps": {**EVALUATE["steps"], "2": {"evaluation.num_inference_steps": 2}}},
+        ),
+    )
     assert {c.training for c in first.cells} == {c.training for c in second.cells}
     assert {c.folder for c in first.cells if c.training} == {c.folder for c in second.cells if c.training}
 
@@ -97,7 +108,10 @@ def test_cumulative_leave_one_out_and_factorial(tmp_path: Path) -> None:
     }
     raw: dict[str, Any] = {"factors": factors, "baseline": {"a": "off", "b": "off", "c": "off"}}
     on = {
-        design: [{k for k, v in row.levels.items() if v == "on"} for row in plan_of(tmp_path, sweep(**raw, design=design)).rows]
+        design: [
+            {k for k, v in row.levels.items() if v == "on"}
+            for row in plan_of(tmp_path, sweep(**raw, design=design)).rows
+        ]
         for design in ("one_at_a_time", "cumulative", "leave_one_out", "factorial")
     }
     assert on["one_at_a_time"] == [set(), {"a"}, {"b"}, {"c"}]
@@ -109,9 +123,21 @@ def test_cumulative_leave_one_out_and_factorial(tmp_path: Path) -> None:
 
 
 def test_arms_name_levels_or_keys(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, big_sweep(arms={"both": {"trajectory": "forward", "shift": "scale", "strength": "strong"}, "long": {"train.updates": 9}}))
+    plan = plan_of(
+        tmp_path,
+        big_sweep(
+            arms={
+                "both": {"trajectory": "forward", "shift": "scale", "strength": "strong"},
+                "long": {"train.updates": 9},
+            }
+        ),
+    )
     both = next(cell for cell in plan.cells if cell.arm == "both")
-    assert both.config["model"] == {"trajectory": "Forward", "shift": {"kind": "scale", "factor": 0.4}, "correction": True}
+    assert both.config["model"] == {
+        "trajectory": "Forward",
+        "shift": {"kind": "scale", "factor": 0.4},
+        "correction": True,
+    }
     assert next(cell for cell in plan.cells if cell.arm == "long").config["train"]["updates"] == 9
 
 
@@ -271,7 +297,9 @@ def test_a_hash_follows_config_assets_and_nothing_else(tmp_path: Path) -> None:
     weights.parent.mkdir()
     weights.write_bytes(b"one")
     path = write(tmp_path, sweep())
-    (tmp_path / "base.yaml").write_text(__import__("yaml").safe_dump({**BASE, "teacher": {"path": str(weights.parent)}}))
+    (tmp_path / "base.yaml").write_text(
+        __import__("yaml").safe_dump({**BASE, "teacher": {"path": str(weights.parent)}})
+    )
 
     def trainings() -> set[str | None]:
         return {cell.training for cell in make_plan(read_sweep(path), resolve).cells}

@@ -13,16 +13,23 @@ from typing import Any
 from workbench.study.errors import DiskFullError, SweepError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write by a temporary file in the same folder, fsync, rename, fsync of the folder. DiskFullError for no room."""
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write by a temporary file in the same folder, fsync, rename, fsync of the folder. DiskFullError for no room.
+
+    durable: off for what is written anew at every start, as a cell's config.yaml: still whole or absent after a kill,
+    but not worth two waits for the disk.
+    """
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
+        if not durable:
+            return
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -45,14 +52,14 @@ def explained(error: OSError, path: Path) -> OSError | SweepError:
     return error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, durable: bool = True) -> None:
     """`write_bytes` of UTF-8."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), durable)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
     """`write_bytes` of JSON with sorted keys. ValueError for NaN and infinity, which JSON does not know."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", durable)
 
 
 def read_json(path: Path) -> Any | None:

@@ -12,11 +12,19 @@ def overlap(a: str, b: str) -> bool:
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """The layers in order, later ones winning. A later `model.trajectory` drops an earlier `model.trajectory.states`,
-    which belonged to the part that is replaced; the order of the keys is the order to apply them in."""
+    """The layers in order, later ones winning; the order of the keys is the order to apply them in.
+
+    A later `model.trajectory: Forward` replaces the part and drops an earlier `model.trajectory.states`, which belonged
+    to the old one. A mapping without class_path, `model.ema: {decay: .9}`, sets arguments and replaces nothing.
+    """
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
+            if isinstance(value, Mapping) and "class_path" not in value:
+                earlier = result.get(key)
+                together = isinstance(earlier, Mapping) and "class_path" not in earlier
+                result[key] = {**earlier, **value} if together and isinstance(earlier, Mapping) else value
+                continue
             for old in [old for old in result if old == key or old.startswith(key + ".")]:
                 del result[old]
             result[key] = value

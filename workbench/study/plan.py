@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from workbench.study.errors import SweepError, did_you_mean
-from workbench.study.files import read_json, write_json
+from workbench.study.files import read_json, write_text
 from workbench.study.sweep_file import Levels, Run
 
 FORMAT = 1  # of plan.json
@@ -114,8 +115,8 @@ def _missing(key: str) -> Cell:
 
 
 def save(plan: Plan, folder: Path) -> None:
-    """Write folder/plan.json."""
-    write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
+    """Write folder/plan.json. Its keys keep their order: the first metric is the objective."""
+    write_text(folder / "plan.json", json.dumps({"format": FORMAT, **asdict(plan)}, indent=1, allow_nan=False) + "\n")
 
 
 def load(folder: Path) -> Plan:

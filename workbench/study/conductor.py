@@ -1,0 +1,302 @@
+"""The launching process: prepares the study's folder, starts workers, watches them, writes what came out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from workbench.study import plan as plans
+from workbench.study import provenance
+from workbench.study.errors import EXIT_DISK_FULL, EXIT_STOPPED, SweepError
+from workbench.study.files import check_writable, read_json, tail, write_bytes, write_json
+from workbench.study.lease import LEASE_SECONDS
+from workbench.study.ledger import Ledger, is_sqlite
+from workbench.study.locks import FileLock
+from workbench.study.names import inside
+from workbench.study.plan import Plan
+from workbench.study.publish import publish
+from workbench.study.state import State, read_state
+from workbench.study.surroundings import child_environment, cores, device_groups, visible_gpus
+from workbench.study.worker import Options, start_arguments
+
+CELL_BYTES = 30_000_000  # what a small cell writes; a preflight, no promise
+POLL = 0.1
+SHOW_SECONDS = 0.5
+QUICK_DEATH = 3.0  # a worker that dies sooner cannot work at all
+QUICK_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    results: Path
+    program: str = "workbench.cell"
+    workers: int | None = None
+    storage: str | None = None
+    fresh: bool = False
+    lease_seconds: float = LEASE_SECONDS
+    sweep_file: Path | None = None  # copied into the study
+
+
+@dataclass
+class _Slot:
+    """A place for a worker, with the devices that belong to it."""
+
+    devices: tuple[str, ...]
+    process: subprocess.Popen | None = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    done: bool = False
+
+
+@dataclass
+class Conductor:
+    """Runs a plan. `show` is called with the state twice a second, `say` with a line that stays."""
+
+    plan: Plan
+    request: Request
+    show: Callable[[State], None] = lambda state: None
+    say: Callable[[str], None] = lambda line: print(line, flush=True)
+    _stops: int = field(default=0, init=False)
+
+    def run(self) -> int:
+        """Run what is not done; returns the exit status: 0, 1 for cells that failed, 74 for a full disk, 130 if stopped."""
+        root = inside(self.request.results, self.plan.study)
+        check_writable(self.request.results)
+        active = FileLock(self.request.results / f".{self.plan.study}.active")
+        if self.request.fresh:
+            self._set_aside(root, active)
+        check_writable(root, CELL_BYTES * sum(not (root / c.folder / "result.json").exists() for c in self.plan.cells))
+        if not active.acquire(wait=False, shared=True):
+            raise SweepError(f"{root} is being set aside by another --fresh. Run this again in a moment.")
+        sqlite = FileLock(root / "sqlite.lock")
+        try:
+            if is_sqlite(self.request.storage) and not sqlite.acquire(wait=False):
+                raise SweepError(
+                    "--storage sqlite: has one worker already. SQLite has no row locks: two workers would run cells twice. "
+                    "Leave --storage out (a journal in the results folder), or use postgresql://."
+                )
+            self.plan = plans.adopt(self.plan, root)
+            plan_file = self._prepare(root)
+            with _Signals(self._on_signal):
+                status = self._work(root, plan_file)
+            self._publish(root)
+            return status
+        finally:
+            sqlite.release()
+            active.release()
+
+    def _set_aside(self, root: Path, active: FileLock) -> None:
+        """--fresh deletes nothing: the study moves to study.1, study.2, ..."""
+        if not active.acquire(wait=False):
+            raise SweepError(f"{root} is in use by a running sweep. Stop that one before --fresh.")
+        try:
+            if root.exists():
+                number = next(n for n in range(1, 10_000) if not root.with_name(f"{root.name}.{n}").exists())
+                root.rename(root.with_name(f"{root.name}.{number}"))
+                self.say(f"The earlier results are kept in {root.with_name(f'{root.name}.{number}')}.")
+        finally:
+            active.release()
+
+    def _prepare(self, root: Path) -> Path:
+        """Write the plan, for people and for later; returns the copy that this sweep's workers read."""
+        # One folder a launching process: a second invocation may have another plan of the same study.
+        mine = root / "plans" / f"{os.getpid()}-{time.time_ns()}"
+        mine.mkdir(parents=True)
+        plans.save(self.plan, mine)
+        plans.save(self.plan, root)
+        if self.request.sweep_file is not None:
+            write_bytes(root / "sweep.yaml", self.request.sweep_file.read_bytes())
+        write_json(
+            root / "provenance.json",
+            {**provenance.gather(), "command": provenance.command(), "assets": dict(self.plan.assets)},
+        )
+        return mine / "plan.json"
+
+    def _slots(self, waiting: int) -> list[_Slot]:
+        devices = self.plan.run.devices
+        groups = device_groups(visible_gpus(os.environ), devices)
+        most = len(groups) if groups else max(1, cores() // devices)
+        if is_sqlite(self.request.storage):
+            if (self.request.workers or 1) > 1:
+                raise SweepError(
+                    "--storage sqlite: allows one worker. SQLite has no row locks: two would run cells twice. "
+                    "Leave --storage out (a journal in the results folder), or use postgresql://."
+                )
+            most = 1
+        wanted = self.request.workers or most
+        if groups and wanted > len(groups):
+            raise SweepError(
+                f"--workers {wanted}: {len(groups)} groups of {devices} GPUs are visible. Two cells on one would fight."
+            )
+        count = min(wanted, max(1, waiting))
+        return [_Slot(groups[i] if groups else ()) for i in range(count)]
+
+    def _work(self, root: Path, plan_file: Path) -> int:
+        ledger = Ledger(self.plan, root, self.request.storage, self.request.lease_seconds)
+        ledger.restock()
+        state = read_state(self.plan, root)
+        if state.open == 0:
+            return 1 if state.failed else 0
+        slots = self._slots(state.open)
+        logs = root / "logs"
+        logs.mkdir(exist_ok=True)
+        private = Path(tempfile.mkdtemp(prefix="workbench-"))  # a socket's path has 100 characters at most
+        server = None
+        try:
+            options = Options(
+                str(plan_file), self.request.program, "", self.request.storage, (), self.request.lease_seconds
+            )
+            if self.plan.run.devices == 1 and not self.plan.run.launch:
+                server = self._start_server(private / "s", logs)
+                options = Options(**{**vars(options), "server": str(private / "s")})
+            return self._watch(root, slots, options, logs)
+        finally:
+            self._end(slots)
+            if server is not None and server.stdin is not None:
+                server.stdin.close()  # its sign to leave
+                try:
+                    server.wait(5)
+                except subprocess.TimeoutExpired:
+                    server.kill()
+                    server.wait()
+            shutil.rmtree(private, ignore_errors=True)
+            shutil.rmtree(plan_file.parent, ignore_errors=True)
+
+    def _start_server(self, address: Path, logs: Path) -> subprocess.Popen:
+        """Start the fork server, and wait until its socket is there; its imports go on meanwhile."""
+        log = logs / "forkserver.log"
+        with open(log, "ab") as output:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "workbench.study.forkserver", str(address), self.request.program],
+                stdin=subprocess.PIPE, stdout=output, stderr=output,
+                env=child_environment(os.environ), start_new_session=True,
+            )  # fmt: skip
+        for _ in range(600):
+            if address.exists():
+                return server
+            if server.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise SweepError(f"The fork server did not start. Its log {log} ends with:\n{tail(log)}")
+
+    def _watch(self, root: Path, slots: list[_Slot], options: Options, logs: Path) -> int:
+        shown = 0.0
+        status = 0
+        told = 0
+        while not all(slot.done for slot in slots):
+            for index, slot in enumerate(slots):
+                status = max(status, self._tend(slot, index, root, options, logs))
+            if self._stops > told:
+                told = self._stops
+                self._pass_on(slots)
+            if status == EXIT_DISK_FULL and not self._stops:
+                self._stops = 1  # the others meet the same disk
+                told = 1
+                self._pass_on(slots)
+            now = time.monotonic()
+            if now - shown > SHOW_SECONDS:
+                shown = now
+                self.show(read_state(self.plan, root))
+            time.sleep(POLL)
+        state = read_state(self.plan, root)
+        self.show(state)
+        if status:
+            return status
+        if self._stops and state.open:
+            return EXIT_STOPPED
+        return 1 if state.failed or state.open else 0
+
+    def _tend(self, slot: _Slot, index: int, root: Path, options: Options, logs: Path) -> int:
+        """Start the slot's worker, or start it again after an accident; returns an exit status to remember, 0 for none."""
+        if slot.done:
+            return 0
+        log = logs / f"worker-{os.uname().nodename}-{os.getpid()}-{index}.log"
+        if slot.process is None:
+            if self._stops:
+                slot.done = True
+                return 0
+            arguments = start_arguments(root, Options(**{**vars(options), "devices": slot.devices}))
+            with open(log, "ab") as output:
+                slot.process = subprocess.Popen(
+                    arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                )
+            slot.started = time.monotonic()
+            return 0
+        code = slot.process.poll()
+        if code is None:
+            return 0
+        slot.process = None
+        if code == 0:
+            slot.done = True
+            return 0
+        if code == EXIT_DISK_FULL:
+            slot.done = True
+            self.say(
+                f"No room left on the disk. Finished cells are kept. Free some room and run the same command again.\n{tail(log, 1)}"
+            )
+            return EXIT_DISK_FULL
+        slot.quick_deaths = slot.quick_deaths + 1 if time.monotonic() - slot.started < QUICK_DEATH else 0
+        if slot.quick_deaths >= QUICK_DEATHS:
+            slot.done = True
+            self.say(f"A worker dies as soon as it starts ({code}). Its log {log} ends with:\n{tail(log)}")
+            return 1
+        reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        self.say(f"A worker died ({reason}); its cell goes back into the queue, and another worker starts.")
+        return 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stops += 1
+
+    def _pass_on(self, slots: list[_Slot]) -> None:
+        """First Ctrl-C: the cells save and stop. Second: they are killed; a checkpoint interval is lost at most."""
+        if self._stops == 1:
+            self.say("Stopping: running cells save first. Ctrl-C again kills them. The same command goes on later.")
+        for slot in slots:
+            if slot.process is not None:
+                slot.process.send_signal(signal.SIGTERM if self._stops == 1 else signal.SIGKILL)
+            if self._stops > 1:
+                slot.done = True
+
+    def _end(self, slots: list[_Slot]) -> None:
+        for slot in slots:
+            if slot.process is not None and slot.process.poll() is None:
+                slot.process.kill()
+                slot.process.wait()
+
+    def _publish(self, root: Path) -> None:
+        publish(self.plan, root)
+        for cell in self.plan.cells:
+            failure = read_json(root / cell.folder / "failure.json")
+            if isinstance(failure, dict) and failure.get("key") == cell.key:
+                seed = "" if cell.seed is None else f", seed {cell.seed}"
+                self.say(
+                    f"{cell.arm}{seed} failed {failure['attempts']} times ({failure['kind']}): {failure['message']}\n"
+                    f"{root / cell.folder / 'log.txt'} ends with:\n{failure['log']}"
+                )
+
+
+class _Signals:
+    """Handlers for Ctrl-C and SIGTERM while workers run, the former ones afterwards."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._handler = handler
+
+    def __enter__(self) -> None:
+        self._former = {number: signal.signal(number, self._handler) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,223 @@
+"""Starts the child of a cell, watches it, and ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.study.child import EXIT_BUSY, LEASH
+from workbench.study.errors import EXIT_DISK_FULL
+from workbench.study.files import read_json, tail
+from workbench.study.heartbeat import last_beat
+from workbench.study.lease import RENEW_SECONDS
+
+STOP_GRACE = 60.0  # seconds for a child to write its checkpoint after STOP
+POLL = 0.05
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended. kind: 'ended', or why there can be no result: oom, error, hung, late, stopped, busy, disk full."""
+
+    kind: str
+    message: str = ""
+
+
+class Child(ABC):
+    """A process group."""
+
+    pid: int
+
+    @abstractmethod
+    def poll(self) -> int | None:
+        """The exit status of the leader, None while it runs."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the leash; kills whatever is left of the group."""
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to every process of the group."""
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # gone already
+
+    def signal_leader(self, number: int) -> None:
+        """Send a signal to the leader."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass  # gone already
+
+
+class Launcher(ABC):
+    """A way to start children."""
+
+    @abstractmethod
+    def start(self, folder: Path, environment: Mapping[str, str]) -> Child:
+        """Start the cell's child as the leader of a new process group, with its output in folder/log.txt."""
+
+
+class ForkLauncher(Launcher):
+    """Asks a fork server: for cells of a single process."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def start(self, folder: Path, environment: Mapping[str, str]) -> Child:
+        """See Launcher. OSError where the server is gone."""
+        return _Forked(self._address, folder, environment)
+
+
+class _Forked(Child):
+    def __init__(self, address: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._received = b""
+        self._status: int | None = None
+        try:
+            self._socket.connect(address)
+            request = {"folder": str(folder.resolve()), "environment": dict(environment)}
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            self.pid = self._message(None)["pid"]  # waits while the server is still importing
+        except (OSError, KeyError, TypeError) as error:
+            self._socket.close()
+            raise ConnectionError(f"the fork server at {address} does not answer ({error})") from error
+
+    def _message(self, timeout: float | None) -> dict:
+        """The next message, {} for none in time, {"exit": ...} once the server is gone: its children go with it."""
+        while b"\n" not in self._received:
+            if not select.select([self._socket], [], [], timeout)[0]:
+                return {}
+            try:
+                data = self._socket.recv(4096)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return {"exit": -signal.SIGKILL}
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        return dict(json.loads(line))
+
+    def poll(self) -> int | None:
+        if self._status is None:
+            self._status = self._message(0).get("exit")
+        return self._status
+
+    def close(self) -> None:
+        self.signal_group(signal.SIGKILL)
+        self._socket.close()
+
+
+class CommandLauncher(Launcher):
+    """Starts a fresh interpreter: for cells of several processes, and for a launch prefix."""
+
+    def __init__(self, program: str, prefix: Sequence[str] = ()) -> None:
+        self._command = [*prefix, sys.executable, "-m", "workbench.study.child"]
+        self._program = program
+        self._leashed = not prefix  # a descriptor does not travel to another node; there the prefix ends its tasks
+
+    def start(self, folder: Path, environment: Mapping[str, str]) -> Child:
+        """See Launcher."""
+        return _Spawned([*self._command, str(folder.resolve()), self._program], folder, environment, self._leashed)
+
+
+class _Spawned(Child):
+    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str], leashed: bool) -> None:
+        end, self._leash = os.pipe()
+        try:
+            with open(folder / "log.txt", "ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**environment, **({LEASH: str(end)} if leashed else {})},
+                    pass_fds=(end,),
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._leash)
+            raise
+        finally:
+            os.close(end)
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def close(self) -> None:
+        self.signal_group(signal.SIGKILL)
+        os.close(self._leash)
+        self._process.wait()
+
+
+def watch(
+    child: Child, folder: Path, renew: Callable[[], None], stop: Callable[[], bool], hours: float | None
+) -> Outcome:
+    """Wait for the child's end, renewing the lease, and bring it about where that is due.
+
+    A child that stays silent beyond the limit that it set itself is hung: its stacks go into the log and the group is
+    killed. STOP asks it to save and end; after 60 s the leader gets SIGTERM, then the group SIGKILL. SIGTERM to the
+    whole group would leave ranks waiting for each other. The exit status is never taken for success.
+    """
+    started = time.monotonic()
+    started_wall = time.time()
+    renewed = stop_asked = 0.0
+    try:
+        while (status := child.poll()) is None:
+            now = time.monotonic()
+            if now - renewed >= RENEW_SECONDS:
+                renewed = now
+                renew()
+            if stop() and not stop_asked:
+                stop_asked = now
+                (folder / "STOP").touch()
+            if stop_asked and now - stop_asked > STOP_GRACE:
+                child.signal_leader(signal.SIGTERM)
+                time.sleep(2)
+                return Outcome("stopped", "did not stop when asked, and was killed")
+            if hours is not None and now - started > 3600 * hours:
+                _dump_stacks(child)
+                return Outcome("late", f"took longer than run.hours: {hours:g}")
+            found = last_beat(folder)
+            if found and time.time() - found[1] >= started_wall and found[1] > found[0].limit:
+                _dump_stacks(child)
+                return Outcome("hung", f"silent for {found[1]:.0f} s in phase {found[0].phase}; stacks are in log.txt")
+            time.sleep(POLL)
+    finally:
+        child.close()
+    return _outcome(status, folder, bool(stop_asked))
+
+
+def _dump_stacks(child: Child) -> None:
+    child.signal_group(signal.SIGUSR1)
+    child.signal_group(signal.SIGCONT)  # a stopped process answers only when it goes on
+    time.sleep(1.0)
+
+
+def _outcome(status: int, folder: Path, stop_asked: bool) -> Outcome:
+    attempt = read_json(folder / "attempt.json")
+    if isinstance(attempt, dict):
+        return Outcome(str(attempt.get("kind")), str(attempt.get("message")))
+    if status == EXIT_BUSY:
+        return Outcome("busy", "another process holds the cell")
+    if status == EXIT_DISK_FULL:
+        return Outcome("disk full", tail(folder / "log.txt", 1))
+    if status == 0:
+        return Outcome("stopped" if stop_asked else "ended")
+    if status == -signal.SIGKILL:
+        return Outcome("killed", "killed by a signal (SIGKILL): by a person, or by the system when memory ran out")
+    if status < 0:
+        return Outcome("error", f"died of {signal.Signals(-status).name}")
+    return Outcome("error", f"exit status {status}: {tail(folder / 'log.txt', 1)}")

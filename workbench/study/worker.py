@@ -1,0 +1,175 @@
+"""A worker: takes cells, one after the other, and starts a child for each. Imports no torch.
+
+`python -m workbench.study.worker ROOT OPTIONS_JSON`; started by the launching process, which it does not outlive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+
+from workbench.study import lease, plan, provenance
+from workbench.study.child import die_with_parent
+from workbench.study.errors import EXIT_DISK_FULL, DiskFullError, SweepError
+from workbench.study.files import explained, tail, write_json, write_text
+from workbench.study.launch import CommandLauncher, ForkLauncher, Launcher, Outcome, watch
+from workbench.study.ledger import Claim, Ledger
+from workbench.study.names import inside
+from workbench.study.plan import Cell, Plan
+from workbench.study.results import cell_result
+from workbench.study.surroundings import child_environment
+
+UNCOUNTED = ("stopped", "busy", "disk full")  # not the cell's fault
+IDLE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a worker is told by the process that starts it."""
+
+    plan: str  # file of the plan, as `plan.save` writes it
+    program: str  # module with run_cell(folder)
+    server: str = ""  # address of the fork server, "" for none
+    storage: str | None = None
+    devices: tuple[str, ...] = ()  # its GPUs
+    lease_seconds: float = lease.LEASE_SECONDS
+
+
+class Worker:
+    """Works until no cell waits or runs, or until it is told to stop."""
+
+    def __init__(self, root: Path, options: Options, stop: Callable[[], bool]) -> None:
+        self._root = root
+        self._options = options
+        self._stop = stop
+        self._plan: Plan = plan.load(Path(options.plan).parent)
+        self._ledger = Ledger(self._plan, root, options.storage, options.lease_seconds)
+
+    def run(self) -> None:
+        """Take cells until there are none. DiskFullError when the disk is full."""
+        while not self._stop():
+            claim = self._ledger.claim()
+            if claim is not None:
+                self._work(claim)
+            elif self._ledger.is_idle():
+                return
+            else:  # others still run cells; if one of them dies, its cell comes back
+                time.sleep(IDLE_SECONDS * random.uniform(0.5, 1.5))
+
+    def _work(self, claim: Claim) -> None:
+        folder = inside(self._root, claim.cell.folder)
+        outcome = self._attempt(claim, folder)
+        if cell_result(self._plan, claim.cell, self._root) is not None:
+            (folder / "failure.json").unlink(missing_ok=True)
+            self._ledger.finish(claim)
+            return
+        if outcome.kind == "ended":
+            outcome = Outcome("error", "the child ended without a result")
+        counted = outcome.kind not in UNCOUNTED
+        if counted:
+            self._note_failure(claim, folder, outcome)
+        self._ledger.fail(claim, outcome.kind, counted)
+        if outcome.kind == "disk full":
+            raise DiskFullError(outcome.message)
+        if outcome.kind == "busy":
+            time.sleep(IDLE_SECONDS)
+
+    def _attempt(self, claim: Claim, folder: Path) -> Outcome:
+        cell = claim.cell
+        for name in ("STOP", "attempt.json", "heartbeat"):
+            (folder / name).unlink(missing_ok=True)
+        self._write_inputs(cell, folder)
+        environment = child_environment(os.environ, self._options.devices, keep_cluster=bool(self._plan.run.launch))
+        environment["WORKBENCH_ATTEMPT"] = str(claim.attempt)
+        try:
+            child = self._launcher(cell).start(folder, environment)
+        except OSError as error:
+            if isinstance(problem := explained(error, folder), SweepError):
+                raise problem from error
+            return Outcome("error", f"the child could not be started: {error}")
+        return watch(child, folder, lambda: lease.renew(folder), self._stop, self._plan.run.hours)
+
+    def _launcher(self, cell: Cell) -> Launcher:
+        """A fork for a cell of one process, a fresh interpreter for what Lightning has to start again by itself."""
+        single = self._plan.run.devices == 1 and not self._plan.run.launch
+        if single and self._options.server and os.path.exists(self._options.server):
+            return ForkLauncher(self._options.server)
+        return CommandLauncher(self._options.program, self._plan.run.launch)
+
+    def _write_inputs(self, cell: Cell, folder: Path) -> None:
+        """config.yaml: what `python -m workbench.train --config` repeats by hand; evaluations.yaml: what to score it on."""
+        import yaml
+
+        write_text(folder / "config.yaml", yaml.safe_dump(_plain(cell.config), sort_keys=False), durable=False)
+        wanted = {
+            "key": cell.key,
+            "training": cell.training,
+            "evaluations": [{"key": task.key, "evaluation": _plain(task.settings)} for task in cell.tasks],
+        }
+        write_text(folder / "evaluations.yaml", yaml.safe_dump(wanted, sort_keys=False), durable=False)
+        if not (folder / "provenance.json").exists():  # the training writes its own, which knows more
+            write_json(folder / "provenance.json", {**provenance.gather(), "assets": dict(self._plan.assets)}, durable=False)
+
+    def _note_failure(self, claim: Claim, folder: Path, outcome: Outcome) -> None:
+        if claim.attempt < self._plan.run.retries:
+            return
+        failure = {
+            "key": claim.cell.key,
+            "kind": outcome.kind,
+            "message": outcome.message,
+            "attempts": claim.attempt + 1,
+            "log": tail(folder / "log.txt"),
+        }
+        write_json(folder / "failure.json", failure)
+
+
+def _plain(value: object) -> object:
+    """Without aliases and types that YAML would have to explain."""
+    return json.loads(json.dumps(value))
+
+
+def start_arguments(root: Path, options: Options) -> list[str]:
+    """The command of a worker."""
+    return [sys.executable, "-m", "workbench.study.worker", str(root), json.dumps(asdict(options))]
+
+
+def main() -> None:
+    """Entry point. Exit status 0 when nothing is left to do, 74 for a full disk, 1 for a mistake."""
+    parent = os.getppid()
+    die_with_parent()
+    stopped = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    raw = json.loads(sys.argv[2])
+    options = Options(**{**raw, "devices": tuple(raw["devices"])})
+    try:
+        Worker(Path(sys.argv[1]), options, lambda: stopped or os.getppid() != parent).run()
+    except DiskFullError as error:
+        print(f"disk full: {error}", file=sys.stderr)
+        sys.exit(EXIT_DISK_FULL)
+    except SweepError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        problem = explained(error, Path(sys.argv[1]))
+        if isinstance(problem, DiskFullError):
+            print(f"disk full: {problem}", file=sys.stderr)
+            sys.exit(EXIT_DISK_FULL)
+        raise
+
+
+if __name__ == "__main__":
+    main()

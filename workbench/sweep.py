@@ -1,0 +1,185 @@
+"""Run an ablation: every arm, every seed, and the table that compares them.
+
+    python -m workbench.sweep sweeps/ablate_shift.yaml            run it; the same command again goes on where it stopped
+    python -m workbench.sweep sweeps/ablate_shift.yaml --plan     what would run, and how long; nothing starts
+
+A second start of the same command, here or on another machine that sees the results folder, joins as more workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.study.plan import Plan
+    from workbench.study.planning import Resolve
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m workbench.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="a sweep file, as sweeps/quickstart.yaml")
+    parser.add_argument(
+        "--plan", action="store_true", help="check every cell, print the arms and the cost, start nothing"
+    )
+    parser.add_argument(
+        "--workers", type=_count, metavar="N", help="cells at a time (default: cores, or groups of visible GPUs)"
+    )
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="these rows only, and the baseline")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: results)"
+    )
+    parser.add_argument(
+        "--storage", metavar="URL", help="postgresql://... for many nodes (default: a journal in the results)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="start over; earlier results are moved aside, not deleted")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, but is {number}")
+    return number
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    resolve: Resolve | None = None,
+    program: str = "workbench.cell",
+    lease_seconds: float | None = None,
+) -> int:
+    """Parse, plan, run, print. Returns the exit status.
+
+    0: all done (a diverged training is a result); 1: cells failed; 2: the file or the command is wrong, nothing was
+    started; 74: the disk is full; 130: stopped. resolve: the configuration's parser; program: the module with run_cell.
+    """
+    options = _parser().parse_args(arguments)  # before any import that takes time: --help answers at once
+    from workbench.study.errors import EXIT_DISK_FULL, DiskFullError, SweepError
+
+    try:
+        return _sweep(options, resolve, program, lease_seconds)
+    except DiskFullError as error:
+        print(error, file=sys.stderr)
+        return EXIT_DISK_FULL
+    except SweepError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, lease_seconds: float | None) -> int:
+    from workbench.study.conductor import Conductor, Request
+    from workbench.study.files import check_writable
+    from workbench.study.lease import LEASE_SECONDS
+    from workbench.study.plan import load
+    from workbench.study.planning import make_plan
+    from workbench.study.progress import Progress, console_of_width
+    from workbench.study.publish import publish
+    from workbench.study.sweep_file import read_sweep
+    from workbench.study.tables import terminal
+
+    console = console_of_width()
+    sweep = read_sweep(options.file)
+    if not options.plan:
+        check_writable(options.results)
+    if resolve is None:
+        with console.status("Checking every cell with the configuration's parser"):
+            plan = make_plan(sweep, _real_resolve())
+    else:
+        plan = make_plan(sweep, resolve)
+    if options.only:
+        plan = plan.only(options.only)
+    if options.plan:
+        _print_plan(plan, options, console, measure=resolve is None)
+        return 0
+    root = options.results / plan.study
+    request = Request(
+        results=options.results,
+        program=program,
+        workers=options.workers,
+        storage=options.storage,
+        fresh=options.fresh,
+        lease_seconds=lease_seconds or LEASE_SECONDS,
+        sweep_file=options.file,
+    )
+    with Progress(plan, root, console) as progress:
+        progress.say(_head(plan))
+        conductor = Conductor(plan, request, progress.show, progress.say)
+        status = conductor.run()
+    console.print(terminal(publish(load(root) if not options.only else conductor.plan, root)))
+    console.print(
+        f"Written to {root}: table.md, table.csv, table.tex, report.html, figures/", markup=False, soft_wrap=True
+    )
+    return status
+
+
+def _real_resolve() -> Resolve:
+    from workbench.config import resolve  # imports torch, a matter of seconds
+
+    def real(base: Path, overrides: Any) -> dict[str, Any]:
+        return resolve(base, overrides)
+
+    return real
+
+
+def _head(plan: Plan) -> str:
+    trainings = sum(cell.training is not None for cell in plan.cells)
+    tasks = sum(len(cell.tasks) for cell in plan.cells)
+    arms = sum(row.kind == "arm" for row in plan.rows)
+    return f"{plan.study}: {arms} arms x {len(plan.seeds)} seeds, {trainings} trainings, {tasks} evaluations"
+
+
+def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: bool) -> None:
+    """What would run: rows, counts, passes, hours."""
+    from rich import box
+    from rich.table import Table
+
+    from workbench.study.cost import cell_passes, evaluation_passes, training_passes
+    from workbench.study.results import cell_result
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("row", "levels", "trainings", "evaluations", "passes"):
+        grid.add_column(head, justify="left" if head in ("row", "levels") else "right")
+    for row in plan.rows:
+        cells = [cell for cell in plan.cells if cell.arm == row.name]
+        entries = list(plan.of(row.name))
+        shared = "" if cells else "shared"
+        grid.add_row(
+            row.label,
+            ", ".join(f"{factor} {level}" for factor, level in row.levels.items()),
+            shared or str(sum(cell.training is not None for cell in cells)),
+            str(len({entry.task for entry in entries})),
+            f"{sum(cell_passes(cell) for cell in cells):,.0f}",
+        )
+    console.print(grid)
+    root = options.results / plan.study
+    left = [cell for cell in plan.cells if cell_result(plan, cell, root) is None]
+    training = sum(training_passes(cell.config) for cell in left if cell.training)
+    scoring = sum(evaluation_passes(task.settings) for cell in left for task in cell.tasks)
+    lines = [_head(plan), f"To do: {len(left)} of {len(plan.cells)} cells, {training + scoring:,.0f} network passes "
+             f"({training:,.0f} in training, {scoring:,.0f} in sampling)"]  # fmt: skip
+    if measure and left:
+        lines.append(_hours(plan, options, training + scoring))
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _hours(plan: Plan, options: argparse.Namespace, passes: float) -> str:
+    from workbench.study.progress import duration
+    from workbench.study.surroundings import cores
+    from workbench.timing import seconds_a_pass
+
+    seconds, device = seconds_a_pass(plan.cells[-1].config, options.results / ".cache")
+    workers = options.workers or (1 if device == "cuda" else max(1, cores() // plan.run.devices))
+    return (
+        f"About {duration(passes * seconds / workers)} with {workers} workers at {1000 * seconds:.2f} ms a pass and sample "
+        f"({device}, measured); the VAE, metrics, logging and start-up come on top."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
