@@ -25,7 +25,7 @@ def test_a_prompt_file_without_prompts_is_refused(tmp_path):
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(ValueError, match="holds no prompt"):
         PromptFile(str(tmp_path / "empty.txt"))
-    with pytest.raises(ValueError, match="no file"):
+    with pytest.raises(ValueError, match="no such file"):
         PromptFile(str(tmp_path / "missing.txt"))
 
 

@@ -58,7 +58,13 @@ def test_every_record_keeps_the_rules_of_the_world(index, fold, seed):
 
 
 def test_captions_read_as_english():
-    values = {"garment": "ankle boot", "colour": "orange", "texture": "checked", "background": "yellow", "position": "left"}
+    values = {
+        "garment": "ankle boot",
+        "colour": "orange",
+        "texture": "checked",
+        "background": "yellow",
+        "position": "left",
+    }
     assert phrase(values, frozenset({"garment"})) == "an ankle boot"
     assert phrase(values, frozenset(VALUES)) == "an orange checked ankle boot on the left of a yellow background"
     assert phrase(values, frozenset({"garment", "background"}), "a picture of ") == (

@@ -22,7 +22,7 @@ class PromptFile(DataSource):
 
     def __post_init__(self) -> None:
         if not Path(self.path).is_file():
-            raise ValueError(f"PromptFile path: there is no file {self.path!r}. Give a text file with one prompt a line.")
+            raise ValueError(f"PromptFile path: no such file: {self.path!r}. Give a text file, one prompt a line.")
         if not self._lines:
             raise ValueError(f"PromptFile path: {self.path!r} holds no prompt. Put one prompt on each line.")
 

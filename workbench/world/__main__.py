@@ -28,8 +28,10 @@ def parser() -> argparse.ArgumentParser:
     verb("garments", "choose garments out of Fashion-MNIST and divide them into folds", None, None).add_argument(
         "folder", type=Path, help="the folder of Fashion-MNIST's four .gz files"
     )
-    verb("vae", "train the VAE", 1600, 2e-3)
+    verb("vae", "train the VAE", 800, 2e-3)
+    verb("leak", "how much of a real image can be read from the noisiest state, for several schedules", None, None)
     verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 24_000, 1.5e-3)
+    verb("export", "write the teacher's folder from the last checkpoint of its training", None, None)
     verb("judge", "train the judge", 3000, 2e-3)
     verb("clip", "train the judge's CLIP", 4000, 1e-3)
     return top
@@ -54,6 +56,14 @@ def run(args: argparse.Namespace) -> object:
         from workbench.world import garments
 
         return garments.make(args.folder)
+    if args.verb == "leak":
+        from workbench.world import leak
+
+        return "\n".join(f"{key}: {value}" for key, value in leak.table(TEACHER).items())
+    if args.verb == "export":
+        from workbench.world import teacher
+
+        return teacher.export(TEACHER)
     options = {"steps": args.steps, "batch_size": args.batch_size, "learning_rate": args.learning_rate}
     if args.verb == "vae":
         from workbench.world import vae

@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.data.wardrobe.garments import GARMENTS_FILE
 
-# Images a class. The folds "teacher" and "judge" come from the published training images, "test" from the published test images.
+# Images a class. "teacher" and "judge" come from the published training images, "test" from the published test images.
 PER_CLASS = {"teacher": 2600, "judge": 1400, "test": 600}
 
 

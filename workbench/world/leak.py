@@ -1,6 +1,6 @@
 """How much of a real image can be read from x_T, the noisiest state that a teacher trains on.
 
-    python -m workbench.world leak [--beta-end 0.0085]
+    python -m workbench.world leak
 
 A probe (linear discriminant analysis, closed form) reads the colour of the ground from real latents noised to t = T.
 Chance is 1/8. Stable Diffusion's own latents and schedule leak more than any small latent can: see the README.
@@ -8,8 +8,13 @@ Chance is 1/8. Stable Diffusion's own latents and schedule leak more than any sm
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
+
+from workbench.world.teacher import ATTRIBUTES, BETA_END, latent_pool
 
 
 def alpha_bar_end(beta_end: float, beta_start: float = 0.00085, steps: int = 1000) -> float:
@@ -43,3 +48,14 @@ def probe(latents: Tensor, labels: Tensor, beta_end: float, repeats: int = 4) ->
     train_x = noised(flat[:cut].repeat(repeats, 1))
     weights, bias = discriminant(train_x, labels[:cut].repeat(repeats), int(labels.max()) + 1)
     return ((noised(flat[cut:]) @ weights + bias).argmax(1) == labels[cut:]).double().mean().item()
+
+
+def table(folder: Path, images: int = 12_000) -> dict[str, float]:
+    """Accuracy of reading the ground's colour, for several ends of the schedule. The VAE is read from folder/vae."""
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    latents, labels = latent_pool(vae, images)
+    ground = labels[:, ATTRIBUTES.index("background")].long()
+    return {
+        f"beta_end {end} (alpha_T {alpha_bar_end(end) ** 0.5:.3f})": round(probe(latents, ground, end), 3)
+        for end in (0.0075, 0.0085, BETA_END, 0.0105, 0.012)
+    }

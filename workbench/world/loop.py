@@ -51,7 +51,6 @@ def fit(
     ema: float = 0.0,
     checkpoint_minutes: float = 3.0,
     work: Path = WORK,
-    on_checkpoint: Callable[[int], None] | None = None,
 ) -> None:
     """Train `modules` on `loss(step)["loss"]`; the same call again goes on where the last checkpoint was written.
 
@@ -74,9 +73,7 @@ def fit(
 
     def checkpoint(step: int) -> None:
         weights = {key: module.state_dict() for key, module in modules.items()}
-        save_atomic(
-            {"modules": weights, "optimiser": optimiser.state_dict(), "averages": averages, "step": step}, path
-        )
+        save_atomic({"modules": weights, "optimiser": optimiser.state_dict(), "averages": averages, "step": step}, path)
 
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     last = time.monotonic()
@@ -87,7 +84,7 @@ def fit(
                 group["lr"] = learning_rate * one_cycle(step, steps)
             losses = loss(step)
             if not torch.isfinite(losses["loss"]):
-                raise RuntimeError(f"{name}: the loss is {losses['loss'].item()} at step {step}; lower --learning-rate.")
+                raise RuntimeError(f"{name}: loss {losses['loss'].item()} at step {step}; lower --learning-rate.")
             optimiser.zero_grad(set_to_none=True)
             losses["loss"].backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -102,8 +99,6 @@ def fit(
             progress.update(task, advance=1)
             if time.monotonic() - last > 60 * checkpoint_minutes:
                 checkpoint(step + 1)
-                if on_checkpoint:
-                    on_checkpoint(step + 1)
                 last = time.monotonic()
     checkpoint(steps)
     if ema:

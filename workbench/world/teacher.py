@@ -9,7 +9,6 @@ classifier-free guidance (Ho and Salimans 2022). The VAE must be there already.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,10 @@ from workbench.world import tokenizer as tokens
 from workbench.world.loop import WORK, fit, save_atomic
 from workbench.world.vae import to_signed
 
-BETA_START, BETA_END = 0.00085, 0.0085  # scaled linear; Stable Diffusion ends at 0.012 (see leak.py for the choice)
+BETA_START, BETA_END = (
+    0.00085,
+    0.0095,
+)  # scaled linear; Stable Diffusion ends at 0.012 (`workbench.world leak` prints why)
 EMPTY_CAPTIONS = 0.1
 ATTRIBUTES = tuple(VALUES)
 
@@ -34,16 +36,16 @@ ATTRIBUTES = tuple(VALUES)
 def build_unet(latent_channels: int, text_dim: int) -> UNet2DConditionModel:
     """2.5 M parameters; cross-attention at 4 x 4 and in the middle."""
     return UNet2DConditionModel(
-        sample_size=8,
+        sample_size=16,
         in_channels=latent_channels,
         out_channels=latent_channels,
-        block_out_channels=(64, 96),
+        block_out_channels=(32, 64, 96),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=text_dim,
         attention_head_dim=4,  # the number of heads, as Stable Diffusion 1's configs have it
-        norm_num_groups=16,
+        norm_num_groups=8,
     )
 
 
@@ -81,7 +83,7 @@ def build_scheduler(beta_end: float = BETA_END) -> DDIMScheduler:
 
 @torch.no_grad()
 def latent_pool(vae: AutoencoderKL, n: int, work: Path = WORK) -> tuple[Tensor, Tensor]:
-    """Scaled latents (n, C, 8, 8) float16 and attribute labels (n, 5) uint8 of the teacher's fold; kept in `work`."""
+    """Scaled latents (n, C, 16, 16) float16 and attribute labels (n, 5) uint8 of the teacher's fold; kept in `work`."""
     digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in vae.state_dict().values())).hexdigest()[:12]
     path = work / f"latents-{digest}-{n}.pt"
     if path.is_file():
@@ -110,7 +112,9 @@ def draw_captions(labels: Tensor, rng: np.random.Generator) -> list[str]:
     return out
 
 
-def write(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel, tokenizer: CLIPTokenizer, beta_end: float) -> None:
+def write(
+    folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel, tokenizer: CLIPTokenizer, beta_end: float
+) -> None:
     """Write a diffusers folder that StableDiffusionPipeline.from_pretrained loads."""
     vae = AutoencoderKL.from_pretrained(folder / "vae")
     pipeline = StableDiffusionPipeline(
@@ -125,7 +129,7 @@ def train(
     steps: int,
     batch_size: int = 64,
     learning_rate: float = 1.5e-3,
-    images: int = 160_000,
+    images: int = 100_000,
     beta_end: float = BETA_END,
     work: Path = WORK,
 ) -> dict[str, float]:
@@ -147,7 +151,9 @@ def train(
         rng = np.random.Generator(np.random.Philox(key=[7, step]))
         rows = torch.from_numpy(rng.integers(images, size=batch_size))
         x0 = latents[rows].float()
-        t = torch.from_numpy(((np.arange(batch_size) + rng.random()) / batch_size * 1000).astype(np.int64))  # stratified
+        t = torch.from_numpy(
+            ((np.arange(batch_size) + rng.random()) / batch_size * 1000).astype(np.int64)
+        )  # stratified
         eps = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
         a = alphas_cumprod[t].view(-1, 1, 1, 1)
         x_t = a.sqrt().float() * x0 + (1 - a).sqrt().float() * eps
@@ -158,12 +164,28 @@ def train(
         error = F.mse_loss(out, eps, reduction="none").mean((1, 2, 3))
         return {"loss": error.mean(), "noisy": error[t >= 900].mean(), "clean": error[t < 100].mean()}
 
-    def snapshot(step: int) -> None:
-        (work / "teacher-progress.json").write_text(json.dumps({"step": step}))
-
     networks = {"unet": unet, "text": text}
-    fit(
-        "teacher", networks, loss, steps=steps, learning_rate=learning_rate, ema=0.9993, work=work, on_checkpoint=snapshot
-    )
+    fit("teacher", networks, loss, steps=steps, learning_rate=learning_rate, ema=0.9993, work=work)
     write(folder, unet.eval(), text.eval(), tokenizer, beta_end)
     return {"parameters": sum(p.numel() for p in unet.parameters())}
+
+
+def export(folder: Path, *, beta_end: float = BETA_END, work: Path = WORK) -> dict[str, int]:
+    """Write the folder from the last checkpoint's averaged weights, while the training still runs or after it was stopped.
+
+    Raises ValueError without a checkpoint.
+    """
+    path = work / "teacher.ckpt"
+    if not path.is_file():
+        raise ValueError(f"{path}: no checkpoint there. Run `python -m workbench.world teacher` first.")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    tokenizer = tokens.build()
+    text = build_text_encoder(tokenizer)
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    unet = build_unet(vae.config.latent_channels, text.config.hidden_size)
+    parameters = [p for module in (unet, text) for p in module.parameters()]
+    with torch.no_grad():
+        for p, average in zip(parameters, state["averages"], strict=True):
+            p.copy_(average)
+    write(folder, unet.eval(), text.eval(), tokenizer, beta_end)
+    return {"step": state["step"]}
