@@ -28,7 +28,7 @@ from workbench.world.vae import to_signed
 BETA_START, BETA_END = (
     0.00085,
     0.0095,
-)  # scaled linear; Stable Diffusion ends at 0.012 (`workbench.world leak` prints why)
+)  # scaled linear; SD ends at 0.012 (`workbench.world leak` prints why)
 EMPTY_CAPTIONS = 0.1
 ATTRIBUTES = tuple(VALUES)
 
@@ -171,7 +171,7 @@ def train(
 
 
 def export(folder: Path, *, beta_end: float = BETA_END, work: Path = WORK) -> dict[str, int]:
-    """Write the folder from the last checkpoint's averaged weights, while the training still runs or after it was stopped.
+    """Write the folder from the last checkpoint's averaged weights, also while the training still runs.
 
     Raises ValueError without a checkpoint.
     """

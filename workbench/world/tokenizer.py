@@ -44,6 +44,6 @@ def build() -> CLIPTokenizer:
     vocabulary = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in joined), START, END]
     return CLIPTokenizer(
         vocab={token: i for i, token in enumerate(dict.fromkeys(vocabulary))},
-        merges=joined,  # type: ignore[arg-type]
+        merges=joined,
         model_max_length=MAX_LENGTH,
     )
