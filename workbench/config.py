@@ -37,7 +37,19 @@ import yaml
 
 from workbench.data import DataSource, Wardrobe
 from workbench.diffusion import DDIM, Sampler, StudentGrid, TrailingGrid
-from workbench.distill import AdamW, Backward, Loss, OptimizerKind, Reconstruction, Trajectory
+from workbench.distill import (
+    AdamW,
+    Backward,
+    Distance,
+    Game,
+    Loss,
+    OptimizerKind,
+    Reconstruction,
+    ShiftSchedule,
+    Target,
+    TargetNoise,
+    Trajectory,
+)
 from workbench.models import FullStudent, StudentKind
 
 MAX_BYTES = 1_000_000  # of a YAML file; a configuration has a few thousand
@@ -181,11 +193,16 @@ def instantiate(resolved: Mapping[str, Any]) -> Config:
     return config
 
 
+def to_yaml(resolved: Mapping[str, Any]) -> str:
+    """A resolved configuration as YAML text."""
+    return yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True)
+
+
 def dump(resolved: Mapping[str, Any], path: str | Path) -> None:
     """Write a resolved configuration as YAML, by rename, so that nobody reads half a file."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_text(yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.write_text(to_yaml(resolved), encoding="utf-8")
     temporary.replace(path)
 
 
@@ -220,6 +237,43 @@ def known(base: type) -> dict[str, type]:
             name = cls.__name__ if cls.__name__ not in found or _is_ours(cls) else _dotted(cls)
             found[name] = cls
     return dict(sorted(found.items()))
+
+
+def catalogue() -> str:
+    """Every family with its classes and their arguments, for reading."""
+    lines = []
+    for base in (
+        StudentKind,
+        StudentGrid,
+        Sampler,
+        Trajectory,
+        Loss,
+        Target,
+        ShiftSchedule,
+        TargetNoise,
+        Distance,
+        Game,
+    ):
+        lines += _catalogue_of(base)
+    for base in (OptimizerKind, DataSource):
+        lines += _catalogue_of(base)
+    return "\n".join(lines)
+
+
+def _catalogue_of(base: type) -> list[str]:
+    lines = [f"{base.__name__}: {_first_line(base)}"]
+    for name, cls in known(base).items():
+        arguments = []
+        for key, (_, default) in _parameters(cls).items():
+            shown = _plain(default)
+            value = shown["class_path"].rpartition(".")[2] if isinstance(shown, dict) else shown
+            arguments.append(key if default is inspect.Parameter.empty else f"{key}={value!r}")
+        lines.append(f"  {name}({', '.join(arguments)})\n      {_first_line(cls)}")
+    return [*lines, ""]
+
+
+def _first_line(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
 
 
 # ---- YAML as a person means it ---------------------------------------------------------------------------------------

@@ -64,6 +64,10 @@ class Loss(nn.Module, ABC):
     def forward(self, update: Update) -> Tensor:
         """The loss, a scalar: the mean over this process' share of the batch, before `weight`. Grad only at pred.x0."""
 
+    def distances(self, update: Update) -> Tensor | None:
+        """How far the student's x0 is from the target, (B,), before normalisation and weight; None without a target."""
+        return None
+
     def train_critic(self, update: Update) -> dict[str, Tensor]:
         """Let the loss' own networks learn from a state; returns scalars to log. Nothing for a loss without networks."""
         return {}

@@ -1,0 +1,128 @@
+"""Keeper: what happens between two ticks: checkpoints, sample grids, the exposure gap, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from workbench.distill.checkpoint import save_checkpoint
+from workbench.distill.diagnostics import Diagnostics
+from workbench.distill.module import Distillation
+from workbench.distill.state import Keyed
+from workbench.training.progress import Progress
+from workbench.training.samples import sample_grid, write_png
+
+
+class Keeper:
+    """Called by Distillation after every tick, on every rank; only the first writes files.
+
+    Args:
+        module: the training.
+        folder: the run folder; None on other ranks than 0.
+        identity: goes into every checkpoint beside the state, to recognise the run by.
+        checkpoint_seconds: between two checkpoints; 0 = after every tick.
+        sample_every, probe_every: student updates between two sample grids, two measurements of the gap; 0 = never.
+        sample_cond: (n, L, D), the captions of the grids; sample_random their draws; sample_grids a column each.
+        diagnostics, probe_latents: for the exposure gap; None without real images.
+        stop: asked after every tick; True saves and ends the training.
+        progress: what the user sees.
+    """
+
+    def __init__(
+        self,
+        module: Distillation,
+        folder: Path | None,
+        identity: dict[str, Any],
+        checkpoint_seconds: float,
+        sample_every: int,
+        sample_cond: Tensor,
+        sample_random: Keyed,
+        sample_grids: Sequence[Sequence[int]],
+        probe_every: int,
+        diagnostics: Diagnostics | None,
+        probe_latents: Tensor | None,
+        stop: Callable[[], bool] | None,
+        progress: Progress,
+    ) -> None:
+        self._module = module
+        self._folder = folder
+        self._identity = identity
+        self._checkpoint_seconds = checkpoint_seconds
+        self._sample_every = sample_every
+        self._sample_cond = sample_cond
+        self._sample_random = sample_random
+        self._sample_grids = sample_grids
+        self._probe_every = probe_every
+        self._diagnostics = diagnostics
+        self._probe_latents = probe_latents
+        self._stop = stop
+        self._progress = progress
+        self._saved_at = time.monotonic()
+        self.stopped = False
+        module.wants = self.wants
+        module.after_tick = self.after_tick
+
+    def wants(self) -> tuple[bool, bool]:
+        """(stop, save) as this process sees it."""
+        stop = self._stop is not None and self._stop()
+        due = self._folder is not None and time.monotonic() - self._saved_at >= self._checkpoint_seconds
+        return stop, due
+
+    def begin(self) -> None:
+        """Before the first tick of a run that starts: the untrained student's grid and gap."""
+        self._look(0)
+
+    def after_tick(self, stop: bool, save: bool) -> bool:
+        """What is due; False ends the training."""
+        module = self._module
+        is_over = module.tick == module.total_ticks
+        if module.tick > module.warmup_ticks:
+            self._look(module.update, is_over)
+        self._progress.show(module.update, _note(module))
+        if stop or save or is_over:
+            module.recorder.flush()
+            if self._folder is not None:
+                save_checkpoint(self._folder, {**self._identity, **module.training_state()})
+            self._saved_at = time.monotonic()
+        self.stopped = stop and not is_over
+        return not stop
+
+    def _look(self, update: int, is_over: bool = False) -> None:
+        every = self._sample_every
+        if every and self._folder is not None and (update % every == 0 or is_over):
+            module = self._module
+            with module.ema.swap():
+                image = sample_grid(
+                    module.teacher,
+                    module.student,
+                    self._sample_grids,
+                    module.sampler,
+                    self._sample_cond,
+                    self._sample_random,
+                )
+            (self._folder / "samples").mkdir(exist_ok=True)
+            write_png(self._folder / "samples" / f"{update:06}.png", image)
+            module.recorder.image("samples", image, update)
+        if self._probe_every and (update % self._probe_every == 0 or is_over):
+            self._probe(update)
+
+    def _probe(self, update: int) -> None:
+        module = self._module
+        if self._diagnostics is None or self._probe_latents is None:
+            return
+        gaps = self._diagnostics.exposure_gap(module.losses, self._probe_latents)
+        for t, by_name in gaps.items():
+            where = {"update": update, "tick": max(0, module.tick - 1), "t": t}
+            module.recorder.add(where, {f"exposure_gap/{name}": gap for name, gap in by_name.items()})
+
+
+def _note(module: Distillation) -> str:
+    if module.update == 0 and module.warmup_ticks:
+        return f"critics warm up, {module.tick}/{module.warmup_ticks}"
+    found = {name: v for name, v in module.recorder.last.items() if name.startswith("distance/") and v is not None}
+    at = f" at t = {module.recorder.last['t']}" if found else ""
+    return "  ".join(f"{name.split('/')[1]} {value:.4g}" for name, value in found.items()) + at

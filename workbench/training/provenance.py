@@ -1,0 +1,50 @@
+"""Where a result comes from: commit, versions, hardware, the teacher's hash."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "diffusers", "transformers", "lightning", "numpy", "peft")
+
+
+def provenance(teacher_sha256: str) -> dict[str, Any]:
+    """Plain data, for provenance.json. The environment's variables are never part of it."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if (status := _git("status", "--porcelain")) is None else bool(status),
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "hardware": {
+            "machine": platform.machine(),
+            "cpu": _cpu(),
+            "threads": torch.get_num_threads(),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        },
+        "teacher_sha256": teacher_sha256,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of git in this package's repository; None outside of one."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

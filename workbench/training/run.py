@@ -1,0 +1,390 @@
+"""Run: one training in one folder, from the configuration to the student's weights."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+from transformers.utils import logging as transformers_logging
+
+from workbench.config import ConfigError, dump, instantiate, load_yaml, training_part
+from workbench.diffusion import Draws, NoiseProcess, Sampler
+from workbench.distill.batches import Batches
+from workbench.distill.checkpoint import load_checkpoint, write_atomically
+from workbench.distill.diagnostics import Diagnostics
+from workbench.distill.module import Distillation, Plan, Schedule
+from workbench.distill.ranks import world_size
+from workbench.distill.recorder import Recorder
+from workbench.distill.state import Keyed
+from workbench.models import Teacher, load_teacher, trainable_state
+from workbench.training.keeper import Keeper
+from workbench.training.progress import Progress
+from workbench.training.provenance import provenance
+
+SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid
+# What may differ between the parts of one run: where it computes, not what.
+_WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
+
+
+class Stopped(RuntimeError):
+    """The run was asked to stop, and saved itself; running it again goes on."""
+
+
+class RunFolderError(ValueError):
+    """The run folder cannot be used: it is another run's, in use, or not writable."""
+
+
+class Run:
+    """See workbench.train.run.
+
+    Raises:
+        ConfigError: a plug-in that nobody allowed, or an argument out of its range.
+    """
+
+    def __init__(
+        self, resolved: dict[str, Any], folder: Path, stop: Callable[[], bool] | None = None, quiet: bool = False
+    ) -> None:
+        self.resolved = resolved
+        self.config = instantiate(resolved)
+        self.folder = folder
+        self.stop = stop
+        self.quiet = quiet
+        train = self.config.train
+        self.processes = train.devices * train.num_nodes
+        # The other ranks are this very command, started again by Lightning with LOCAL_RANK set.
+        self.is_main = self.processes == 1 or (_number("LOCAL_RANK") == 0 and _number("NODE_RANK") == 0)
+
+    def train(self) -> None:
+        """Start or go on; returns when the student is trained and written. Errors as in workbench.train.run."""
+        if not self.is_main:
+            self._train()
+            return
+        with _owned(self.folder):
+            self._check_folder()
+            dump(self.resolved, self.folder / "config.yaml")
+            self._train()
+
+    # ---- the folder --------------------------------------------------------------------------------------------------
+
+    def _check_folder(self) -> None:
+        file = self.folder / "config.yaml"
+        if not file.exists() or not (self.folder / "last.ckpt").exists():
+            return
+        theirs, ours = _flat(_what(load_yaml(file))), _flat(_what(self.resolved))
+        different = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
+        if different:
+            raise RunFolderError(
+                f"{self.folder} holds another run: {different[0]} is {theirs.get(different[0])!r} there, "
+                f"{ours.get(different[0])!r} here ({len(different)} settings differ). Use another --run-dir."
+            )
+
+    # ---- the training ------------------------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        began = time.time()
+        config = self.config
+        if config.train.threads is not None:
+            torch.set_num_threads(config.train.threads)
+        transformers_logging.disable_progress_bar()
+        teacher = load_teacher(config.teacher.path)
+        if config.teacher.guidance_scale is not None:
+            teacher.guidance_scale = config.teacher.guidance_scale
+        trainer = self._trainer()
+        if teacher.device != trainer.strategy.root_device:
+            teacher.to(trainer.strategy.root_device)
+        state = load_checkpoint(self.folder)
+        module, draws = self._module(teacher, state["tick"] if state else 0)
+        if self.is_main:
+            self._write_json("provenance.json", provenance(teacher.sha256))
+        if state is not None and state["teacher"] != teacher.sha256:
+            raise RunFolderError(
+                f"{self.folder}: the checkpoint was made with another teacher than {teacher.path} (SHA-256 differs). "
+                "Use another --run-dir."
+            )
+        keeper = self._prepare(module, teacher, draws, state)
+        if module.tick < module.total_ticks:
+            if state is None:
+                keeper.begin()
+            ticks = DataLoader(range(module.tick, module.total_ticks), batch_size=None)  # type: ignore[arg-type]
+            with _quiet_lightning():
+                trainer.fit(module, ticks)
+        module.recorder.flush()
+        if keeper.stopped:
+            module.recorder.close()
+            raise Stopped(
+                f"{self.folder}: stopped after student update {module.update} of {module.plan.schedule.updates}. "
+                "The same command goes on."
+            )
+        if self.is_main:
+            self._finish(module, teacher, began)
+
+    def _trainer(self) -> pl.Trainer:
+        train = self.config.train
+        with _quiet_lightning():
+            return pl.Trainer(
+                accelerator=train.accelerator,
+                devices=train.devices,
+                num_nodes=train.num_nodes,
+                strategy="ddp" if self.processes > 1 else "auto",
+                precision=train.precision,
+                # On one node nothing but our own launcher counts: SLURM's inherited variables would change the world size.
+                plugins=[LightningEnvironment()] if train.num_nodes == 1 else None,
+                max_epochs=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                callbacks=[_Launched(self.processes, train.threads)],
+                use_distributed_sampler=False,  # every rank sees every tick, and takes its share of the batch
+            )
+
+    def _module(self, teacher: Teacher, resume_tick: int) -> tuple[Distillation, Draws]:
+        config, process = self.config, teacher.process
+        model, train = config.model, config.train
+        draws = Draws(config.seed)
+        grids = tuple(tuple(model.grid.timesteps(process, n)) for n in model.num_steps)
+        for name, loss in model.losses.items():
+            try:
+                loss.check(process, grids)
+            except ValueError as error:
+                raise ConfigError(f"model.losses.{name}: {error}") from error
+            loss.prepare(teacher, draws)
+        _warn_of_idle_noise_correction(model.sampler, process, model.num_steps)
+        needs_images = model.trajectory.needs_images or any(loss.needs_images for loss in model.losses.values())
+        with torch.random.fork_rng(devices=[]):  # LoRA's first weights: of the run's seed, on every rank
+            torch.manual_seed(int(draws.one("student", 0).integers(2**62)))
+            student = model.student.make(teacher)
+        module = Distillation(
+            student=student,
+            teacher=teacher,
+            batches=Batches(config.data, teacher, draws, train.batch_size, needs_images),
+            trajectory=model.trajectory,
+            sampler=model.sampler,
+            losses=model.losses,
+            optimizer=train.optimizer,
+            plan=Plan(
+                grids=grids,
+                schedule=Schedule(train.learning_rate, train.student_updates, train.warmup_updates, train.schedule),
+                ema_decay=model.ema.decay,
+                gradient_clip=train.gradient_clip,
+                log_every=train.log_every,
+            ),
+            draws=draws,
+            recorder=Recorder(self.folder if self.is_main else None, resume_tick),
+        )
+        return module, draws
+
+    def _prepare(self, module: Distillation, teacher: Teacher, draws: Draws, state: dict[str, Any] | None) -> Keeper:
+        """Measure what must be known before training, or take it from the checkpoint; then everything between ticks."""
+        config = self.config
+        model, train = config.model, config.train
+        measurements = self._measure(module, teacher, draws, state)
+        if state is not None:
+            module.load_training_state(state)
+        has_images = config.data.has_images and train.probe_every > 0
+        probe = self._diagnostics(module, teacher, draws, "probe", train.probe_samples)
+        shown = _spread_indices(len(config.data), train.sample_prompts)
+        keeper = Keeper(
+            module,
+            self.folder if self.is_main else None,
+            {"teacher": teacher.sha256, "measurements": measurements},
+            checkpoint_seconds=60 * train.checkpoint_minutes,
+            sample_every=train.sample_every,
+            sample_cond=module.batches.cond(shown),
+            sample_random=Keyed(draws, 0, shown, teacher.device, "samples/"),
+            sample_grids=_sample_grids(model.grid, teacher.process, model.num_steps),
+            probe_every=train.probe_every,
+            diagnostics=probe,
+            probe_latents=module.batches.latents(probe.indices) if has_images else None,
+            stop=self.stop,
+            progress=Progress(
+                train.student_updates, module.update, sys.stderr if self.is_main and not self.quiet else None
+            ),
+        )
+        return keeper
+
+    def _measure(
+        self, module: Distillation, teacher: Teacher, draws: Draws, state: dict[str, Any] | None
+    ) -> dict[str, list[float]]:
+        """Spreads that calibrated parts asked for, by loss; asked again after a restart, they get the same answers."""
+        waiting = {name: loss for name, loss in module.losses.items() if loss.needs_calibration}
+        samples = self.config.train.reference_samples or (16 if waiting else 0)
+        if not samples:
+            return {}
+        diagnostics = self._diagnostics(module, teacher, draws, "reference", samples)
+        if state is not None:
+            measurements: dict[str, list[float]] = state["measurements"]
+            for name, loss in waiting.items():
+                answers = iter(measurements[name])
+                loss.calibrate(lambda target, t, answers=answers: next(answers), teacher.process, diagnostics.times)
+            return measurements
+        states = diagnostics.states()
+        module.teacher_std = diagnostics.teacher_std(states)
+        spread = diagnostics.spread(states, module.teacher_std)
+        measurements = {}
+        for name, loss in waiting.items():
+            answered: list[float] = []
+            measurements[name] = answered
+
+            def ask(target: Any, t: int, answered: list[float] = answered) -> float:
+                answered.append(spread(target, t))
+                return answered[-1]
+
+            loss.calibrate(ask, teacher.process, diagnostics.times)
+        if self.is_main:
+            found = {name: [str(target) for target in loss.targets] for name, loss in waiting.items()}
+            self._write_json("calibration.json", {"teacher_std": module.teacher_std, "targets": found})
+        return measurements
+
+    def _diagnostics(
+        self, module: Distillation, teacher: Teacher, draws: Draws, stream: str, samples: int
+    ) -> Diagnostics:
+        indices = _spread_indices(len(self.config.data), samples)
+        random = Keyed(draws, 0, indices, teacher.device, f"{stream}/")
+        cond = module.batches.cond(indices)
+        return Diagnostics(
+            teacher, module.student, module.plan.grids, module.sampler, cond, teacher.latent_shape, random
+        )
+
+    def _finish(self, module: Distillation, teacher: Teacher, began: float) -> None:
+        last = {k: v for k, v in module.recorder.last.items() if isinstance(v, float)}
+        module.recorder.hparams(_flat(training_part(self.resolved)), {f"final/{name}": v for name, v in last.items()})
+        module.recorder.close()
+        with module.ema.swap():
+            weights = trainable_state(module.student)
+        about = {
+            "weights": "ema",
+            "ema_decay": str(module.ema.decay),
+            "student_updates": str(module.update),
+            "teacher_sha256": teacher.sha256,
+        }
+        write_atomically(self.folder / "student.safetensors", lambda path: save_file(weights, path, metadata=about))
+        self._write_json(
+            "provenance.json",
+            {
+                **provenance(teacher.sha256),
+                "student_updates": module.update,
+                "seconds_since_last_start": round(time.time() - began, 1),
+            },
+        )
+
+    def _write_json(self, name: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value, indent=1) + "\n"
+        write_atomically(self.folder / name, lambda path: _write_text(path, text))
+
+
+class _Launched(pl.Callback):
+    """Right after Lightning has started the ranks."""
+
+    def __init__(self, processes: int, threads: int | None) -> None:
+        self._processes = processes
+        self._threads = threads
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if world_size() != self._processes:
+            raise RuntimeError(
+                f"train: {self._processes} processes were asked for (devices x num_nodes), but there are {world_size()}. "
+                "An inherited environment (SLURM_*, WORLD_SIZE, LOCAL_RANK) is the usual reason."
+            )
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)  # the launcher sets its own
+
+
+def _what(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides about the result."""
+    part = training_part(resolved)
+    return {**part, "train": {k: v for k, v in (part.get("train") or {}).items() if k not in _WHERE}}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys."""
+    if isinstance(value, dict) and value:
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}".lstrip(".")).items()}
+    return {prefix: value}
+
+
+def _sample_grids(grid: Any, process: NoiseProcess, num_steps: list[int]) -> list[list[int]]:
+    """1, 2 and 3 steps; a grid that has no such number of steps (ExplicitGrid) is shown as it is trained."""
+    found = []
+    for n in SAMPLE_STEPS:
+        try:
+            found.append(grid.timesteps(process, n))
+        except ValueError:
+            continue
+    return found or [grid.timesteps(process, n) for n in num_steps]
+
+
+def _spread_indices(length: int, count: int) -> tuple[int, ...]:
+    """`count` indices spread over 0 .. length - 1; some repeat where there are fewer."""
+    return tuple(i * length // count for i in range(count))
+
+
+def _warn_of_idle_noise_correction(sampler: Sampler, process: NoiseProcess, num_steps: list[int]) -> None:
+    if sampler.noise_correction and process.alpha_T == 0:
+        warnings.warn(
+            "model.sampler.noise_correction: on changes nothing with this teacher (alpha_T = 0: the implied noise already "
+            "is x_T). Its results will equal those of off.",
+            stacklevel=2,
+        )
+    elif sampler.noise_correction and max(num_steps) == 1:
+        warnings.warn(
+            "model.sampler.noise_correction: on changes nothing with num_steps: [1]: there is no second step.",
+            stacklevel=2,
+        )
+
+
+def _number(variable: str) -> int:
+    return int(os.environ.get(variable, "0"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """Inside, this process alone trains in the folder.
+
+    Raises:
+        RunFolderError: another process does, or the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written ({error.strerror}). Use another --run-dir.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunFolderError(f"{folder} is in use by another process, which trains there now.") from None
+        yield
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's greetings and its advice on data loaders; warnings of others pass."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            warnings.filterwarnings("ignore", message=".*(num_workers|val_dataloader|litlogger|GPU available).*")
+            yield
+    finally:
+        logger.setLevel(level)
