@@ -310,6 +310,11 @@ def test_fresh_noise_never_changes_the_noise_level(sampler, name):
 
     kept, fresh = parts(one, zero), parts(zero, one)
     assert fresh > 0
+    if sampler == DDIM(eta=1.0):
+        # Ancestral: given x0, x' hangs on x_t as in the Markov chain x_t = alpha_t / alpha' x' + noise,
+        # with Cov(x', x_t) / Var(x_t) = (alpha_t / alpha') sigma'^2 / sigma_t^2.
+        (a, a_next), (s, s_next) = process.alphas[[1000, 500]].tolist(), process.sigmas[[1000, 500]].tolist()
+        assert kept == pytest.approx(a / a_next * s_next**2 / s, rel=1e-9, abs=1e-12)
     assert kept**2 + fresh**2 == pytest.approx(float(process.sigmas[500]) ** 2, rel=1e-12)
 
 

@@ -61,7 +61,7 @@ class NoiseProcess:
         """The process a diffusers scheduler was made for; spacing and sampling options of the scheduler are ignored.
 
         Any scheduler with ``alphas_cumprod`` gives a VP process, alpha_t^2 = alphas_cumprod[t - 1].
-        FlowMatchEulerDiscreteScheduler, or one with ``use_flow_sigmas``, gives alpha = 1 - t/T, sigma = t/T; their shift
+        FlowMatchEulerDiscreteScheduler, or one with ``use_flow_sigmas``, gives alpha = 1 - t/T, sigma = t/T; the shift
         only moves the sampling grid.
 
         Raises:
