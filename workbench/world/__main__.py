@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     verb("export", "write the teacher's folder from the last checkpoint of its training", None, None)
     verb("judge", "train the judge", 3000, 2e-3)
     verb("clip", "train the judge's CLIP", 4000, 1e-3)
+    measure = verb("measure", "choose the teacher's guidance scale, score it, write workbench.json", None, None)
+    measure.add_argument("--num-images", type=int, default=1000, help="images a figure (default: %(default)s)")
     return top
 
 
@@ -60,6 +62,10 @@ def run(args: argparse.Namespace) -> object:
         from workbench.world import leak
 
         return "\n".join(f"{key}: {value}" for key, value in leak.table(TEACHER).items())
+    if args.verb == "measure":
+        from workbench.world import measure
+
+        return measure.measure(TEACHER, args.num_images)
     if args.verb == "export":
         from workbench.world import teacher
 
