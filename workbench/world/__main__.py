@@ -16,12 +16,14 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", required=True)
 
-    def verb(name: str, text: str, steps: int | None, learning_rate: float | None) -> argparse.ArgumentParser:
+    def verb(
+        name: str, text: str, steps: int | None, learning_rate: float | None, batch_size: int = 64
+    ) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text)
         sub.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
         if steps is not None:
             sub.add_argument("--steps", type=int, default=steps, help="optimiser steps (default: %(default)s)")
-            sub.add_argument("--batch-size", type=int, default=64, help="images a step (default: %(default)s)")
+            sub.add_argument("--batch-size", type=int, default=batch_size, help="images a step (default: %(default)s)")
             sub.add_argument("--learning-rate", type=float, default=learning_rate, help="peak (default: %(default)s)")
         return sub
 
@@ -30,10 +32,10 @@ def parser() -> argparse.ArgumentParser:
     )
     verb("vae", "train the VAE", 800, 2e-3)
     verb("leak", "how much of a real image can be read from the noisiest state, for several schedules", None, None)
-    verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 24_000, 1.5e-3)
+    verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 9_000, 1e-3)
     verb("export", "write the teacher's folder from the last checkpoint of its training", None, None)
-    verb("judge", "train the judge", 3000, 2e-3)
-    verb("clip", "train the judge's CLIP", 4000, 1e-3)
+    verb("judge", "train the judge", 2500, 2e-3)
+    verb("clip", "train the judge's CLIP", 1500, 1e-3, batch_size=96)
     measure = verb("measure", "choose the teacher's guidance scale, score it, write workbench.json", None, None)
     measure.add_argument("--num-images", type=int, default=1000, help="images a figure (default: %(default)s)")
     return top

@@ -23,7 +23,7 @@ MEAN, STD = 0.5, 0.25  # of the pixels, each channel
 
 
 def build() -> CLIPModel:
-    """Vision: 32 px in patches of 4; text: the tokenizer's words; both 96 wide, 64 shared dimensions."""
+    """Vision: 32 px in patches of 8; text: the tokenizer's words; both 96 wide, 64 shared dimensions."""
     tokenizer = tokens.build()
     shape = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 4}
     text = {
@@ -34,7 +34,7 @@ def build() -> CLIPModel:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    vision = {"image_size": 32, "patch_size": 4, "num_hidden_layers": 4}
+    vision = {"image_size": 32, "patch_size": 8, "num_hidden_layers": 3}
     return CLIPModel(CLIPConfig(text_config=shape | text, vision_config=shape | vision, projection_dim=64))
 
 
@@ -52,7 +52,7 @@ def retrieval(model: CLIPModel, n: int = 1000) -> float:
 
 
 def train(
-    folder: Path = JUDGE / "clip", *, steps: int, batch_size: int = 128, learning_rate: float = 1e-3
+    folder: Path = JUDGE / "clip", *, steps: int, batch_size: int = 64, learning_rate: float = 1e-3
 ) -> dict[str, float]:
     """Train and write a transformers folder with tokenizer and image processor. Returns the retrieval accuracy."""
     torch.manual_seed(2)

@@ -64,14 +64,19 @@ def measure(folder: Path, num_images: int = 1000) -> str:
     curve = {}
     for scale in SCALES:
         curve[str(scale)] = kept(score(folder, 25, scale, "tune", num_images))
-        print(f"guidance_scale {scale}: {json.dumps({k: v for k, v in curve[str(scale)].items() if k in KEPT})}", flush=True)
+        print(
+            f"guidance_scale {scale}: {json.dumps({k: v for k, v in curve[str(scale)].items() if k in KEPT})}",
+            flush=True,
+        )
     best = float(min(curve, key=lambda scale: curve[scale]["FD[judge]"]))
     card = {
         "guidance_scale": best,
         "measured_by": "python -m workbench.world measure",
         "num_images": num_images,
         "report": {f"{n} steps": kept(score(folder, n, best, "report", num_images)) for n in (25, 4, 3, 2, 1)},
-        "tune_at_25_steps_by_guidance_scale": {s: {k: v for k, v in row.items() if k in KEPT} for s, row in curve.items()},
+        "tune_at_25_steps_by_guidance_scale": {
+            s: {k: v for k, v in row.items() if k in KEPT} for s, row in curve.items()
+        },
         "judge_accuracy": judge_accuracy(folder),
         "leak_of_the_ground_colour": table(folder),
     }
