@@ -2,7 +2,7 @@
 
     python -m workbench.world measure
 
-The scale is the one with the least FD[judge] at 25 steps of DPM-Solver++ on the *tune* half of the test prompts; what is
+The scale is the one with the least FD[judge] at 25 DPM-Solver++ steps on the *tune* half of the test prompts; what is
 then reported is on the *report* half. Everything is printed, and kept in the teacher's workbench.json.
 """
 

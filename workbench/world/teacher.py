@@ -77,7 +77,7 @@ def build_scheduler(beta_end: float = BETA_END) -> DDIMScheduler:
         timestep_spacing="trailing",
         set_alpha_to_one=True,
         clip_sample=False,
-        steps_offset=0,
+        steps_offset=1,  # the pipeline insists; trailing spacing does not use it
     )
 
 
