@@ -24,11 +24,11 @@ from workbench.models import Ema, Teacher, UNetDenoiser, load_trainable_state, t
 
 
 class Diverged(RuntimeError):
-    """A loss, a gradient or a weight is not finite; `update` is the last student update that was still sound."""
+    """A loss, a gradient or a weight is not finite; `step` is the last student update that was still sound."""
 
-    def __init__(self, update: int) -> None:
-        super().__init__(f"diverged after student update {update}: a gradient or a weight is not finite.")
-        self.update = update
+    def __init__(self, step: int) -> None:
+        super().__init__(f"diverged after student update {step}: a gradient or a weight is not finite.")
+        self.step = step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ class CalibratedShift(ShiftSchedule):
     """The gamma(t) in [lowest t, t] at which std(target) / std(teacher at 25 steps) = 1, measured before training starts.
 
     A shift changes the spread of the target (method.md section 6: a gain above 1 for gamma below t, while a coarse teacher
-    shrinks it); this one removes that effect, so that what remains is the shift's own. The ratio is measured with the
-    untrained student (the teacher) at `points` levels a student time, and the crossing nearest to t is interpolated. Where
-    there is none the level with the ratio nearest to 1 is taken, with a warning.
+    shrinks it); this one removes that effect, so that what remains is the shift's own. Levels are tried from t downwards
+    until the ratio passes 1, and the crossing is interpolated. Where there is none the level with the ratio nearest to 1
+    is taken, with a warning. The ratio is that of a student which has learnt its target (`Diagnostics.spread`).
 
     Raises:
         ValueError: unless 0 < lowest < 1 and points >= 2; or if it is used before it was calibrated.
@@ -48,28 +49,25 @@ class CalibratedShift(ShiftSchedule):
         levels: list[int] = []
         for t in rising:
             candidates = sorted({max(1, round(t * f)) for f in np.linspace(self.lowest, 1, self.points)}, reverse=True)
-            ratios = [measure(t, gamma) for gamma in candidates]
-            levels.append(max([_crossing(t, candidates, ratios), *levels]))
+            levels.append(max([_crossing(t, candidates, measure), *levels]))
         return TableShift(times=tuple(rising), levels=tuple(levels))
 
 
-def _crossing(t: int, levels: list[int], ratios: list[float]) -> int:
+def _crossing(t: int, candidates: list[int], measure: Measure) -> int:
     """The level, from t downwards, at which the ratio first passes 1; the nearest to 1 if it never does."""
-    if not np.isfinite(ratios).all():
-        raise ValueError(
-            f"CalibratedShift: the target's spread at t = {t} is not finite: {ratios}. Is the teacher sound?"
-        )
-    for (g0, r0), (g1, r1) in zip(
-        zip(levels, ratios, strict=True), zip(levels[1:], ratios[1:], strict=True), strict=False
-    ):
-        if r0 == 1:
-            return g0
-        if (r0 - 1) * (r1 - 1) <= 0:
-            return round(g0 + (g1 - g0) * (1 - r0) / (r1 - r0))
-    nearest = int(np.argmin(np.abs(np.array(ratios) - 1)))
+    ratios: dict[int, float] = {}
+    for gamma in candidates:
+        ratios[gamma] = ratio = measure(t, gamma)
+        if not math.isfinite(ratio):
+            raise ValueError(f"CalibratedShift: the target's spread at t = {t} is not finite ({ratio}).")
+        if len(ratios) > 1 and (before - 1) * (ratio - 1) <= 0:
+            above = candidates[len(ratios) - 2]
+            return round(above + (gamma - above) * (1 - before) / (ratio - before))
+        before = ratio
+    nearest = min(ratios, key=lambda gamma: abs(ratios[gamma] - 1))
     warnings.warn(
-        f"CalibratedShift: std(target) / std(teacher at 25 steps) never passes 1 at t = {t}; gamma = {levels[nearest]} "
-        f"has the nearest, {ratios[nearest]:.3f}.",
+        f"CalibratedShift: std(target) / std(teacher at 25 steps) never passes 1 at t = {t}; gamma = {nearest} has the "
+        f"nearest, {ratios[nearest]:.3f}.",
         stacklevel=3,
     )
-    return levels[nearest]
+    return nearest
