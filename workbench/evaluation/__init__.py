@@ -1,0 +1,3 @@
+"""From a run folder, a teacher or real images to figures of merit: what `workbench.evaluate` and `workbench.sample`
+do.
+"""
