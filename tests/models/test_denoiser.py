@@ -65,7 +65,7 @@ def test_epsilon_without_signal_at_T_is_refused_at_construction(tiny_teacher):
 def test_an_unconditional_unet_works_without_a_condition():
     unet = UNet2DModel(
         sample_size=8,
-        block_out_channels=(8, 8),
+        block_out_channels=(8, 16),
         layers_per_block=1,
         norm_num_groups=4,
         down_block_types=("DownBlock2D",) * 2,
@@ -75,7 +75,7 @@ def test_an_unconditional_unet_works_without_a_condition():
     denoiser = UNetDenoiser(unet, sd_process(), "v_prediction")
     x, t = torch.randn(2, 3, 8, 8), torch.tensor([1000, 1])
     assert denoiser(x, t).x0.shape == x.shape
-    assert [f.shape[1] for f in denoiser.features(x, t)] == denoiser.feature_channels
+    assert [f.shape[1] for f in denoiser.features(x, t)] == denoiser.feature_channels == [16, 16, 8]
 
 
 def test_features_are_the_mid_and_up_blocks_deepest_first(tiny_teacher):
