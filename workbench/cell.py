@@ -13,82 +13,107 @@ from typing import Any
 
 import yaml
 
-from workbench import evaluate, train
+from workbench.distill.module import Diverged
+from workbench.evaluation.run import evaluate_run
 from workbench.study.files import read_json, write_json
 from workbench.study.heartbeat import Steps, beat
+from workbench.training.run import Run
 
-EVALUATION_LIMIT = 3600.0  # seconds that one evaluation may be silent
+LOADING_LIMIT = 900.0  # seconds that loading, or the first batch, may be silent
+TRAINING_SHARE = 0.8  # of the progress that is shown
 
 
 def run_cell(folder: Path) -> None:
     """Train as folder/config.yaml says, score as folder/evaluations.yaml says, and write folder/result.json last.
 
     What is already there is not done again: a finished training (training.json), a finished evaluation
-    (evaluations/<key>/evaluation.json). A training that diverges is a result, with the step at which it did. Raises what
-    training and evaluation raise.
+    (evaluations/<key>/evaluation.json). A training that diverges is a result, with the last step that was sound. Raises
+    what training and evaluation raise.
     """
     config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
     wanted: dict[str, Any] = yaml.safe_load((folder / "evaluations.yaml").read_text())
     started = time.monotonic()
     result = {"key": wanted["key"], "training": wanted["training"], "status": "complete"}
     if wanted["training"] is not None:
-        step = _train(folder, config, wanted["training"], share=0.8)
+        step = _train(folder, config, wanted["training"])
+        if _is_further_rank():
+            return  # it was there for the training only
         if step is not None:
             write_json(folder / "result.json", {**result, "status": "diverged", "step": step})
             return
-    if int(os.environ.get("LOCAL_RANK", "0")):
-        return  # further ranks are there for the training only
     evaluations = {}
-    base = 0.8 if wanted["training"] is not None else 0.0
+    count = len(wanted["evaluations"])
+    begin = TRAINING_SHARE if wanted["training"] is not None else 0.0
     for index, task in enumerate(wanted["evaluations"]):
-        progress = base + (1 - base) * index / len(wanted["evaluations"])
-        beat(folder, f"evaluating {index + 1}/{len(wanted['evaluations'])}", progress, EVALUATION_LIMIT)
+        scored = {**config, "evaluation": task["evaluation"]}
+        where = begin + (1 - begin) * index / count, (1 - begin) / count
         evaluations[task["key"]] = _evaluate(
-            folder, {**config, "evaluation": task["evaluation"]}, task["key"], wanted["training"]
+            folder, scored, task["key"], wanted["training"], f"{index + 1}/{count}", where
         )
     seconds = round(time.monotonic() - started, 2)  # of this attempt
     write_json(folder / "result.json", {**result, "evaluations": evaluations, "seconds": seconds})
 
 
-def _train(folder: Path, config: dict[str, Any], training: str, share: float) -> int | None:
-    """Train unless that is done; returns the step at which the training diverged, or None."""
+def _is_further_rank() -> bool:
+    return any(int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def _train(folder: Path, config: dict[str, Any], training: str) -> int | None:
+    """Train unless that is done; returns the last sound step of a training that diverged, or None."""
     done = read_json(folder / "training.json")
     if isinstance(done, dict) and done.get("training") == training:
         return None
     started = time.monotonic()
     updates = int(config["train"]["student_updates"])
-    steps = Steps(folder, "training")
-    beat(folder, "training", 0.0, 900.0)  # loading, and the first step
+    if not _is_further_rank():
+        beat(folder, "training", 0.0, LOADING_LIMIT)
     try:
-        train.run(config, folder, stop=_stop(folder, steps, updates, share), quiet=True)
-    except train.Diverged as error:
-        return int(getattr(error, "step", error.args[0] if error.args else 0))
-    seconds = round(time.monotonic() - started, 2)
-    write_json(folder / "training.json", {"training": training, "seconds": seconds, "updates": updates})
+        Run(config, folder, stop=_stop(folder, updates), quiet=True).train()
+    except Diverged as error:
+        return error.step
+    if not _is_further_rank():
+        seconds = round(time.monotonic() - started, 2)
+        write_json(folder / "training.json", {"training": training, "seconds": seconds, "updates": updates})
     return None
 
 
-def _stop(folder: Path, steps: Steps, updates: int, share: float) -> Callable[[], bool]:
-    """The training asks after each step whether to stop; that it asks is its sign of life."""
-    asked = 0
+def _stop(folder: Path, updates: int) -> Callable[[], bool]:
+    """The training asks after each update whether to stop; that it asks is its sign of life."""
+    steps, asked, main = Steps(folder, "training", LOADING_LIMIT / 10), 0, not _is_further_rank()
 
     def stop() -> bool:
         nonlocal asked
         asked += 1
-        steps(share * min(1.0, asked / updates))
+        if main:
+            steps(TRAINING_SHARE * min(1.0, asked / updates))
         return (folder / "STOP").exists()
 
     return stop
 
 
-def _evaluate(folder: Path, config: dict[str, Any], key: str, training: str | None) -> dict[str, Any]:
-    """The evaluation's file, written now or found."""
+def _evaluate(
+    folder: Path, config: dict[str, Any], key: str, training: str | None, name: str, where: tuple[float, float]
+) -> dict[str, Any]:
+    """The evaluation's file, written now or found. where: its begin and its share in the progress of the cell."""
     out = folder / "evaluations" / key
     found = read_json(out / "evaluation.json")
     if not isinstance(found, dict):
         out.mkdir(parents=True, exist_ok=True)
-        evaluate.evaluate(config, folder if training is not None else None, out)
+        steps = Steps(folder, f"evaluating {name}", LOADING_LIMIT)
+        beat(folder, f"evaluating {name}", where[0], LOADING_LIMIT)
+        student = folder if training is not None else None
+        evaluate_run(config, student, out, quiet=True, on_progress=lambda share: steps(where[0] + where[1] * share))
         found = read_json(out / "evaluation.json")
     if not isinstance(found, dict):
         raise RuntimeError(f"{out}: the evaluation wrote no evaluation.json")
-    return {name: found[name] for name in ("metrics", "n", "extractors") if name in found}
+    hashes = {**_hashes(found.get("models")), **_hashes(found.get("extractors"))}
+    return {"metrics": found.get("metrics"), "n": found.get("n"), "extractors": hashes}
+
+
+def _hashes(models: Any) -> dict[str, str]:
+    """Name -> hash of what measured: the fingerprint, which covers the preprocessing, where there is one."""
+    result = {}
+    for name, value in models.items() if isinstance(models, dict) else ():
+        if isinstance(value, dict) and (sha := value.get("fingerprint") or value.get("weights_sha256")):
+            result[str(value.get("name", name))] = str(sha)
+    return result

@@ -1,7 +1,7 @@
 """Run an ablation: every arm, every seed, and the table that compares them.
 
-    python -m workbench.sweep sweeps/ablate_shift.yaml            run it; the same command again goes on where it stopped
-    python -m workbench.sweep sweeps/ablate_shift.yaml --plan     what would run, and how long; nothing starts
+    python -m workbench.sweep sweeps/ablate_shift.yaml          run it; the same command again goes on where it stopped
+    python -m workbench.sweep sweeps/ablate_shift.yaml --plan   what would run, and how long; nothing starts
 
 A second start of the same command, here or on another machine that sees the results folder, joins as more workers.
 """
@@ -176,7 +176,8 @@ def _hours(plan: Plan, options: argparse.Namespace, passes: float) -> str:
     seconds, device = seconds_a_pass(plan.cells[-1].config, options.results / ".cache")
     workers = options.workers or (1 if device == "cuda" else max(1, cores() // plan.run.devices))
     return (
-        f"About {duration(passes * seconds / workers)} with {workers} workers at {1000 * seconds:.2f} ms a pass and sample "
+        f"About {duration(passes * seconds / workers)} with {workers} workers at {1000 * seconds:.2f} ms a pass and "
+        "sample "
         f"({device}, measured); the VAE, metrics, logging and start-up come on top."
     )
 

@@ -19,8 +19,8 @@ REPEATS = 5
 def seconds_a_pass(config: Mapping[str, Any], cache: Path) -> tuple[float, str]:
     """Seconds for one forward without gradient of one sample by the configuration's teacher, and the device's kind.
 
-    One thread on a CPU, as a cell has; the median of five batches of 32. Measured once for each teacher and machine, then
-    read from `cache`. Raises what loading the teacher raises.
+    One thread on a CPU, as a cell has; the median of five batches of 32. Measured once for each teacher and machine,
+    then read from `cache`. Raises what loading the teacher raises.
     """
     import torch
 

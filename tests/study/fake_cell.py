@@ -1,6 +1,7 @@
 """A cell that needs no network: the values follow from its configuration. `model.shift.kind` makes it misbehave.
 
-die-N: dies by SIGKILL in its first N attempts; hang: stops itself; nan: diverges; oom, full, error: raises; slow: 0.3 s.
+die-N: dies by SIGKILL in its first N attempts; hang: stops itself; nan: diverges; oom, full, error: raises;
+slow: 0.1 s a step.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def run_cell(folder: Path) -> None:
     if kind == "hang":
         beat(folder, "training", 0.5, 0.4)
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(60)  # woken for its stacks, it hangs on
     if kind == "nan":
         write_json(folder / "result.json", {**result, "status": "diverged", "step": 2})
         return

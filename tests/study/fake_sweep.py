@@ -6,7 +6,6 @@ import os
 import sys
 
 from tests.study.fakes import resolve
-
 from workbench.sweep import main
 
 if __name__ == "__main__":

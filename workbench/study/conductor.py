@@ -23,7 +23,6 @@ from workbench.study.ledger import Ledger, is_sqlite
 from workbench.study.locks import FileLock
 from workbench.study.names import inside
 from workbench.study.plan import Plan
-from workbench.study.publish import publish
 from workbench.study.state import State, read_state
 from workbench.study.surroundings import child_environment, cores, device_groups, visible_gpus
 from workbench.study.worker import Options, start_arguments
@@ -70,7 +69,7 @@ class Conductor:
     _stops: int = field(default=0, init=False)
 
     def run(self) -> int:
-        """Run what is not done; returns the exit status: 0, 1 for cells that failed, 74 for a full disk, 130 if stopped."""
+        """Run what is not done; returns the exit status: 0, 1 for failed cells, 74 for a full disk, 130 if stopped."""
         root = inside(self.request.results, self.plan.study)
         check_writable(self.request.results)
         active = FileLock(self.request.results / f".{self.plan.study}.active")
@@ -83,14 +82,15 @@ class Conductor:
         try:
             if is_sqlite(self.request.storage) and not sqlite.acquire(wait=False):
                 raise SweepError(
-                    "--storage sqlite: has one worker already. SQLite has no row locks: two workers would run cells twice. "
+                    "--storage sqlite: has one worker already. SQLite has no row locks: two workers would run cells "
+                    "twice. "
                     "Leave --storage out (a journal in the results folder), or use postgresql://."
                 )
             self.plan = plans.adopt(self.plan, root)
             plan_file = self._prepare(root)
             with _Signals(self._on_signal):
                 status = self._work(root, plan_file)
-            self._publish(root)
+            self._report_failures(root)
             return status
         finally:
             sqlite.release()
@@ -218,7 +218,7 @@ class Conductor:
         return 1 if state.failed or state.open else 0
 
     def _tend(self, slot: _Slot, index: int, root: Path, options: Options, logs: Path) -> int:
-        """Start the slot's worker, or start it again after an accident; returns an exit status to remember, 0 for none."""
+        """Start the slot's worker, or start it again after an accident; returns a status to remember, 0 for none."""
         if slot.done:
             return 0
         log = logs / f"worker-{os.uname().nodename}-{os.getpid()}-{index}.log"
@@ -243,7 +243,8 @@ class Conductor:
         if code == EXIT_DISK_FULL:
             slot.done = True
             self.say(
-                f"No room left on the disk. Finished cells are kept. Free some room and run the same command again.\n{tail(log, 1)}"
+                f"No room left on the disk. Finished cells are kept. Free some room and run the same command "
+                f"again.\n{tail(log, 1)}"
             )
             return EXIT_DISK_FULL
         slot.quick_deaths = slot.quick_deaths + 1 if time.monotonic() - slot.started < QUICK_DEATH else 0
@@ -274,8 +275,7 @@ class Conductor:
                 slot.process.kill()
                 slot.process.wait()
 
-    def _publish(self, root: Path) -> None:
-        publish(self.plan, root)
+    def _report_failures(self, root: Path) -> None:
         for cell in self.plan.cells:
             failure = read_json(root / cell.folder / "failure.json")
             if isinstance(failure, dict) and failure.get("key") == cell.key:

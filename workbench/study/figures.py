@@ -15,7 +15,7 @@ from workbench.study.tables import Block, Line, Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-GRID_HEIGHT = 160  # pixels of an arm's strip in the sample grid
+COLUMNS, GAP = 8, 4  # of an evaluation's grid.png: square tiles a row, pixels between them
 MAX_STRIPS = 40
 
 
@@ -34,7 +34,9 @@ def draw(plan: Plan, table: Table, root: Path) -> list[Drawn]:
         if canvas := _paired_dots(table, block):
             name = "differences" if index == 0 else f"differences-{index}"
             where = f" ({block.title})" if block.title else ""
-            caption = f"Difference to the baseline in {table.columns[0].metric}{where}: a dot a seed, the bar its 95 % interval."
+            caption = (
+                f"Difference to the baseline in {table.columns[0].metric}{where}: a dot a seed, a bar the interval."
+            )
             drawn.append(Drawn(_save(canvas, root / "figures" / f"{name}.png"), caption))
     for column in table.columns:
         if canvas := _against_steps(plan, table, column.metric):
@@ -127,7 +129,7 @@ def _against_steps(plan: Plan, table: Table, metric: str) -> Canvas | None:
                 va="bottom",
             )
             continue
-        style = {"linestyle": "--", "color": "0.5"} if row.kind == "reference" else {}
+        style: dict[str, Any] = {"linestyle": "--", "color": "0.5"} if row.kind == "reference" else {}
         if row.name == plan.baseline:
             style = {"color": "black", "linewidth": 2}
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=row.label, **style)
@@ -177,7 +179,7 @@ def sample_strips(plan: Plan, root: Path) -> list[tuple[str, Path]]:
 
 
 def _compose(strips: Sequence[tuple[str, Path]]) -> bytes:
-    """The first row of tiles of each grid, enlarged without smoothing, its row's label to the left."""
+    """The first row of tiles of each grid, with its label to the left."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=14)
@@ -186,8 +188,8 @@ def _compose(strips: Sequence[tuple[str, Path]]) -> bytes:
     for label, path in strips:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
-        height = min(image.height, GRID_HEIGHT)
-        rows.append((label, image.crop((0, 0, image.width, height))))
+        tile = (image.width - (COLUMNS - 1) * GAP) // COLUMNS
+        rows.append((label, image.crop((0, 0, image.width, min(image.height, tile)))))
     width = margin + max(image.width for _, image in rows)
     sheet = Image.new("RGB", (width, sum(image.height + 4 for _, image in rows)), "white")
     pen = ImageDraw.Draw(sheet)

@@ -47,7 +47,8 @@ def explained(error: OSError, path: Path) -> OSError | SweepError:
     """A full disk as DiskFullError with the remedy; any other error as it is."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(
-            f"{path}: no room left on the disk. What is finished is kept; free some room and run the same command again."
+            f"{path}: no room left on the disk. What is finished is kept; free some room and run the same command "
+            "again."
         )
     return error
 
@@ -92,7 +93,8 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
     free = status.f_bavail * status.f_frsize
     if free < expected_bytes:
         raise DiskFullError(
-            f"{folder}: the sweep is expected to write {expected_bytes / 1e6:,.0f} MB, but only {free / 1e6:,.0f} MB are "
+            f"{folder}: the sweep is expected to write {expected_bytes / 1e6:,.0f} MB, but only {free / 1e6:,.0f} MB "
+            "are "
             "free. Nothing was started. Name another folder with --results."
         )
 

@@ -1,9 +1,10 @@
 """A process that has imported everything, and forks a child for each cell: 0.1 s instead of ten.
 
-`python -m workbench.study.forkserver SOCKET PROGRAM` imports PROGRAM and serves. A worker connects and sends one line of
-JSON, {"folder": ..., "environment": {...}}; it gets {"pid": n}, and {"exit": status} at the end. The connection is the
-child's leash: when the worker dies it is closed, and the child kills its group. multiprocessing's fork server has no such
-leash, its children outlive a killed worker. One thread, and CUDA is never touched here: forks of it would be broken.
+`python -m workbench.study.forkserver SOCKET PROGRAM` imports PROGRAM and serves. A worker connects and sends one line
+of JSON, {"folder": ..., "environment": {...}}; it gets {"pid": n}, and {"exit": status} at the end. The connection is
+the child's leash: when the worker dies it is closed, and the child kills its group. multiprocessing's fork server has
+no such leash, its children outlive a killed worker. One thread, and CUDA is never touched here: forks of it would be
+broken.
 """
 
 from __future__ import annotations

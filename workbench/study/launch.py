@@ -27,7 +27,7 @@ POLL = 0.05
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended. kind: 'ended', or why there can be no result: oom, error, hung, late, stopped, busy, disk full."""
+    """How a child ended. kind: 'ended', or why there is no result: oom, error, hung, late, stopped, busy, disk full."""
 
     kind: str
     message: str = ""

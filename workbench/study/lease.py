@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from workbench.study.files import read_json, write_json
 
@@ -76,7 +77,7 @@ def renew(folder: Path) -> None:
 
 def holder(folder: Path) -> tuple[str, Owner] | None:
     """The token and owner that `alive` names, None where nobody is named."""
-    raw = read_json(folder / "alive")
+    raw: Any = read_json(folder / "alive")
     try:
         return str(raw["token"]), Owner(raw["host"], raw["boot"], raw["namespace"], int(raw["pid"]), raw["start"])
     except (TypeError, KeyError, ValueError):

@@ -53,14 +53,14 @@ class Ledger:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         levels = digest({name: list(levels) for name, levels in self._plan.factors.items()})
-        direction = "minimize" if self._plan.metrics[self._plan.objective] == "min" else "maximize"
+        minimise = self._plan.metrics[self._plan.objective] == "min"
         with self._lock:  # two workers that create the study at once would both think that they did
             self._storage = open_storage(storage, self._root)
             # Optuna fixes the levels of a parameter once and for all: other levels are another study of the same file.
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=f"{self._plan.study}-{levels[:6]}",
-                direction=direction,
+                direction="minimize" if minimise else "maximize",
                 load_if_exists=True,
             )
 
@@ -114,7 +114,7 @@ class Ledger:
                     "folder": cell.folder,
                     "outcome": result.get("status"),
                 },
-            )  # fmt: skip
+            )
         )
 
     def claim(self) -> Claim | None:
@@ -242,7 +242,8 @@ def open_storage(storage: str | None, root: Path) -> BaseStorage:
         return RDBStorage(storage)
     except Exception as error:  # SQLAlchemy and its drivers raise whatever they like for a URL or a server
         raise SweepError(
-            f"--storage: {_without_password(storage)} cannot be opened ({type(error).__name__}). A journal in the results "
+            f"--storage: {_without_password(storage)} cannot be opened ({type(error).__name__}). A journal in the "
+            "results "
             "folder needs no --storage; for many nodes use postgresql://user@host/database."
         ) from None
 

@@ -77,11 +77,9 @@ class JournalLock:
         self._lock.release()
 
     def _heal(self) -> None:
-        try:
-            file = open(self._journal, "r+b")
-        except FileNotFoundError:
+        if not self._journal.exists():
             return
-        with file:
+        with open(self._journal, "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             whole = size
             while whole:

@@ -45,7 +45,8 @@ def page(plan: Plan, table: Table, figures: Sequence[Drawn], root: Path) -> str:
         data = base64.b64encode(figure.path.read_bytes()).decode()
         caption = escape(figure.caption)
         parts.append(
-            f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+            f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{caption}</figcaption></figure>"
         )
     parts += [_failures(plan, root), _provenance(root), "</body></html>"]
     return "\n".join(part for part in parts if part) + "\n"
@@ -55,7 +56,8 @@ def _summary(plan: Plan) -> str:
     arms = sum(row.kind == "arm" for row in plan.rows)
     trainings = sum(cell.training is not None for cell in plan.cells)
     tasks = sum(len(cell.tasks) for cell in plan.cells)
-    return f"Study {plan.study}: {arms} arms × {len(plan.seeds)} seeds, {trainings} trainings, {tasks} evaluations, design {plan.design}."
+    counts = f"{arms} arms × {len(plan.seeds)} seeds, {trainings} trainings, {tasks} evaluations"
+    return f"Study {plan.study}: {counts}, design {plan.design}."
 
 
 def _failures(plan: Plan, root: Path) -> str:

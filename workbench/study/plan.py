@@ -147,7 +147,7 @@ def load(folder: Path) -> Plan:
 
 
 def adopt(plan: Plan, folder: Path) -> Plan:
-    """The plan with the folders that its trainings already have: a training that moved to another arm is not repeated."""
+    """The plan with the folders that its trainings already have: one that moved to another arm is not repeated."""
     cells = []
     for cell in plan.cells:
         if not (folder / cell.folder).exists():

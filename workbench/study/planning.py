@@ -21,6 +21,7 @@ from workbench.study.sweep_file import Levels, Overrides, SweepFile
 
 Resolve = Callable[[Path, Mapping[str, Any]], dict[str, Any]]  # base, overrides -> configuration; ValueError in words
 MAX_CELLS = 20_000
+_SAMPLING = ("num_inference_steps", "noise_correction", "guidance_scale", "solver")  # nothing to real images
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,8 @@ class _Planner:
         for key in overrides:
             if key.split(".")[0] not in allowed:
                 raise SweepError(
-                    f"{self.sweep.path}, references.{name}: {key} belongs to a training, but a reference has none. Only keys "
+                    f"{self.sweep.path}, references.{name}: {key} belongs to a training, but a reference has none. "
+                    "Only keys "
                     "under evaluation and teacher have an effect. Make it an arm."
                 )
         for levels in self.evaluations:
@@ -257,7 +259,8 @@ class _Planner:
         settings = config.get("evaluation") or {}
         assets = self._hashed(asset_hashes.evaluation_assets, settings)
         self.assets.update(assets)
-        task = Task(digest([identity, settings, assets, EVALUATION_VERSION]), settings)
+        asked = {k: v for k, v in settings.items() if settings.get("subject") != "real" or k not in _SAMPLING}
+        task = Task(digest([identity, asked, assets, EVALUATION_VERSION]), settings)
         if task.key not in self._tasks:
             # A training that another arm has already asked for keeps the other arm's folder.
             folder = self._trainings.setdefault(training, folder) if training else folder
@@ -302,7 +305,8 @@ class _Planner:
         }
         if len(counts) > 1:
             raise SweepError(
-                f"{self.sweep.path}: evaluates {', '.join(map(str, sorted(counts)))} images in one table. A Frechet distance "
+                f"{self.sweep.path}: evaluates {', '.join(map(str, sorted(counts)))} images in one table. A Frechet "
+                "distance "
                 "depends on the number: give all rows the same evaluation.num_images."
             )
 
@@ -320,7 +324,8 @@ def _check_distinct(sweep: SweepFile, arms: list[_Arm], configs: list[list[dict[
             first = next(iter(factor.levels))
             if all(_same_settings(by_evaluation, sweep, factor.name, first, level) for by_evaluation in configs):
                 raise SweepError(
-                    f"{sweep.path}, evaluate.{factor.name}: {first} and {level} give the same evaluation for every arm. "
+                    f"{sweep.path}, evaluate.{factor.name}: {first} and {level} give the same evaluation for every "
+                    "arm. "
                     "A level that changes nothing is a mistake: remove it."
                 )
 
@@ -342,7 +347,8 @@ def _sameness(sweep: SweepFile, first: Row, second: Row) -> str:
     if second.name not in sweep.arms and len(changed) == 1 and set(first.levels) == set(second.levels):
         name = changed[0]
         return (
-            f"{sweep.path}, factors.{name}.{second.levels[name]}: changes nothing. The resolved configuration is that of "
+            f"{sweep.path}, factors.{name}.{second.levels[name]}: changes nothing. The resolved configuration is "
+            "that of "
             f"the level {first.levels[name]}. Remove it, or mend its overrides."
         )
     return f"{sweep.path}: the arms {first.label!r} and {second.label!r} are the same experiment. Remove one of them."

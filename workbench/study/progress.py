@@ -111,7 +111,8 @@ class Progress:
 def _running(running: Running) -> str:
     seed = "" if running.cell.seed is None else f", seed {running.cell.seed}"
     filled = round(20 * running.progress)
-    return f"  {'━' * filled}{'╌' * (20 - filled)} {running.cell.arm}{seed}: {running.phase} {100 * running.progress:.0f} %"
+    bar = "━" * filled + "╌" * (20 - filled)
+    return f"  {bar} {running.cell.arm}{seed}: {running.phase} {100 * running.progress:.0f} %"
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,7 @@ PACKAGES = (
 @cache
 def gather() -> dict[str, Any]:
     """commit, dirty (None outside a git checkout), versions, hardware."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.study.files import write_text
 from workbench.study.figures import draw
+from workbench.study.files import write_text
 from workbench.study.page import page
 from workbench.study.plan import Plan
 from workbench.study.results import COMPLETE, collect

@@ -14,8 +14,8 @@ MARGIN = 0.02  # of the baseline's mean: what "leaves it alone" allows
 class Comparison:
     """The paired difference arm - baseline over the seeds that both have.
 
-    low, high: the 95 % Student-t interval of the mean difference for n >= 3, the smallest and the largest difference for
-    n = 2, None for n = 1. p: two-sided, None below n = 3. p_equivalent: of the test that the difference lies within
+    low, high: the 95 % Student-t interval of the mean difference for n >= 3, the smallest and the largest difference
+    for n = 2, None for n = 1. p: two-sided, None below n = 3. p_equivalent: of the test that the difference lies within
     +-2 % of the baseline's mean (TOST), None below n = 3.
     """
 

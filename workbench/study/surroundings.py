@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 _LEAKS = re.compile(
     r"SLURM_.*|PMI.*|RANK|LOCAL_RANK|NODE_RANK|GROUP_RANK|ROLE_.*|WORLD_SIZE|LOCAL_WORLD_SIZE|MASTER_ADDR|MASTER_PORT"
@@ -50,7 +51,7 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
         answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(i) for i, line in enumerate(l for l in answer.stdout.splitlines() if l.startswith("GPU "))]
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in answer.stdout.splitlines()))]
 
 
 def device_groups(gpus: list[str], devices: int) -> list[tuple[str, ...]]:
@@ -62,7 +63,7 @@ def cores() -> int:
     """The cores that this process may run on, as its cgroup and its affinity allow."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = open("/sys/fs/cgroup/cpu.max").read().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         if quota != "max":
             count = min(count, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):

@@ -100,7 +100,8 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
             for key in overrides:
                 if not key.startswith("evaluation."):
                     raise SweepError(
-                        f"{path}, evaluate.{factor.name}.{level}: {key} is not a key of the evaluation, so it would need "
+                        f"{path}, evaluate.{factor.name}.{level}: {key} is not a key of the evaluation, so it would "
+                        "need "
                         "another training. Make it a factor."
                     )
     baseline, baseline_arm = _baseline(raw.get("baseline"), factors, path)
@@ -189,7 +190,8 @@ def _check_factors(factors: tuple[Factor, ...], where: str) -> None:
         for parent, level in factor.under.items():
             if parent not in known:
                 raise SweepError(
-                    f"{where}.{factor.name}.under: there is no factor {parent!r} before it.{did_you_mean(parent, known)}"
+                    f"{where}.{factor.name}.under: there is no factor {parent!r} before it."
+                    f"{did_you_mean(parent, known)}"
                 )
             if level not in known[parent].levels:
                 raise SweepError(
@@ -215,7 +217,8 @@ def _check_pair(a: Factor, b: Factor, where: str) -> None:
                     if overlap(key_a, key_b) and not deeper:
                         keys = key_a if key_a == key_b else f"{key_a} and {key_b}"
                         raise SweepError(
-                            f"{where}: {a.name}.{level_a} and {b.name}.{level_b} write the same key, {keys}: which of them "
+                            f"{where}: {a.name}.{level_a} and {b.name}.{level_b} write the same key, {keys}: which "
+                            "of them "
                             f"decides? Keep it in one factor, or put {b.name} `under: {{{a.name}: {level_a}}}`."
                         )
 
@@ -225,7 +228,8 @@ def _check_set(sweep: SweepFile) -> None:
         for key in sweep.set:
             if all(key in overrides for overrides in factor.levels.values()):
                 raise SweepError(
-                    f"{sweep.path}, set.{key}: every level of {factor.name} writes it too, so that the value here is never "
+                    f"{sweep.path}, set.{key}: every level of {factor.name} writes it too, so that the value here is "
+                    "never "
                     "used. Remove one of them."
                 )
 
@@ -256,7 +260,8 @@ def _seeds(value: Any, path: Path) -> tuple[int, ...]:
     if isinstance(value, list) and value and all(_is_seed(seed) for seed in value) and len(set(value)) == len(value):
         return tuple(value)
     raise SweepError(
-        f"{path}, seeds: must be a number of seeds from 1 to {MAX_SEEDS}, or a list of different ones, but is {value!r}."
+        f"{path}, seeds: must be a number of seeds from 1 to {MAX_SEEDS}, or a list of different ones, but is "
+        f"{value!r}."
     )
 
 

@@ -105,7 +105,7 @@ class Worker:
         return CommandLauncher(self._options.program, self._plan.run.launch)
 
     def _write_inputs(self, cell: Cell, folder: Path) -> None:
-        """config.yaml: what `python -m workbench.train --config` repeats by hand; evaluations.yaml: what to score it on."""
+        """config.yaml: what `python -m workbench.train --config` repeats; evaluations.yaml: what to score it on."""
         import yaml
 
         write_text(folder / "config.yaml", yaml.safe_dump(_plain(cell.config), sort_keys=False), durable=False)
@@ -116,7 +116,9 @@ class Worker:
         }
         write_text(folder / "evaluations.yaml", yaml.safe_dump(wanted, sort_keys=False), durable=False)
         if not (folder / "provenance.json").exists():  # the training writes its own, which knows more
-            write_json(folder / "provenance.json", {**provenance.gather(), "assets": dict(self._plan.assets)}, durable=False)
+            write_json(
+                folder / "provenance.json", {**provenance.gather(), "assets": dict(self._plan.assets)}, durable=False
+            )
 
     def _note_failure(self, claim: Claim, folder: Path, outcome: Outcome) -> None:
         if claim.attempt < self._plan.run.retries:

@@ -9,5 +9,6 @@ from workbench.study.tables.terminal import terminal
 from workbench.study.tables.web import web
 
 __all__ = [
-    "Block", "Figure", "Line", "Table", "build_table", "latex", "markdown", "summary_csv", "terminal", "values_csv", "web",
+    "Block", "Figure", "Line", "Table", "build_table", "latex", "markdown", "summary_csv", "terminal", "values_csv",
+    "web",
 ]  # fmt: skip

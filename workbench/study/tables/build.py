@@ -154,7 +154,8 @@ def _notes(plan: Plan, blocks: Sequence[Block], columns: Sequence[Column]) -> tu
             notes.append("≈: equivalent to the baseline within ±2 % (two one-sided tests, p < .05).")
     if any(figure.gap_closed is not None for line in lines for figure in line.figures.values()):
         notes.append(
-            "Teacher: percent of the teacher's value at its largest number of steps. Gap: (teacher at as many steps - row) / "
+            "Teacher: percent of the teacher's value at its largest number of steps. Gap: (teacher at as many steps "
+            "- row) / "
             "(teacher at as many steps - teacher at its largest number of steps)."
         )
     for column in columns:

@@ -30,7 +30,8 @@ def summary_csv(table: Table) -> str:
                         line.complete, len(line.diverged), len(line.failed), figure.mean,
                         *((c.difference, c.low, c.high, c.better, c.n, c.p) if c else (None,) * 6),
                         figure.p_holm, block.family, c.p_equivalent if c else None, figure.percent_of_teacher,
-                        figure.gap_closed, line.inert, figure.bold, " ".join(map(str, column.num_images)), column.extractor,
+                        figure.gap_closed, line.inert, figure.bold, " ".join(map(str, column.num_images)),
+                        column.extractor,
                     ]
                 )  # fmt: skip
     return _write(SUMMARY, rows)

@@ -12,7 +12,7 @@ from workbench.study.sweep_file import Levels
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric of one line. values: by seed, None for a reference; mean is None where a seed diverged or none is there."""
+    """One metric of one line. values: by seed (None for a reference); mean: None where a seed diverged."""
 
     values: Mapping[int | None, float]
     mean: float | None

@@ -1,0 +1,82 @@
+"""A sweep with the real configuration, training and evaluation, on the tiny teacher."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.evaluate.conftest import tiny_clip_path  # noqa: F401
+from workbench.study import plan as plans
+from workbench.study.results import cell_result
+
+HERE = Path(__file__).resolve().parents[2]
+SWEEP = """
+question: Does everything fit together?
+base: base.yaml
+factors:
+  inference: {on: {}, off: {evaluation.noise_correction: off}}
+baseline: {inference: on}
+seeds: 1
+evaluate:
+  steps: {2: {evaluation.num_inference_steps: 2}}
+references:
+  real: {evaluation.subject: real}
+metrics: {"FD[judge]": min}
+run: {retries: 0}
+"""
+
+
+def test_the_real_thing_from_file_to_table_and_again(
+    tmp_path: Path,
+    tiny_teacher_path: Path,
+    tiny_clip_path: Path,  # noqa: F811
+) -> None:
+    base = {
+        "teacher": {"path": str(tiny_teacher_path)},
+        "train": {
+            "student_updates": 2, "batch_size": 4, "accelerator": "cpu", "sample_every": 0, "reference_samples": 0,
+            "probe_every": 0, "log_every": 1, "warmup_updates": 1,
+        },
+        "evaluation": {"num_images": 12, "batch_size": 6},
+    }  # fmt: skip
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SWEEP)
+    script = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(HERE),
+        "TINY_CLIP": str(tiny_clip_path),
+        "WORKBENCH_CACHE": str(tmp_path / "cache"),
+    }
+    root = tmp_path / "results" / "tiny"
+
+    def sweep() -> None:
+        command = [sys.executable, "-c", script, str(path), "--results", str(tmp_path / "results"), "--workers", "1"]
+        done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=400)
+        logs = "\n".join(file.read_text()[-3000:] for file in root.glob("*/*/log.txt"))
+        assert done.returncode == 0, done.stdout + done.stderr + logs
+
+    sweep()
+    plan = plans.load(root)
+    assert len(plan.cells) == 2, "one training, since inference does not train, and one reference"
+    for cell in plan.cells:
+        result = cell_result(plan, cell, root)
+        assert result is not None and all("FD[judge]" in e["metrics"] for e in result["evaluations"].values())
+        assert (root / cell.folder / "provenance.json").exists()
+    table = (root / "table.csv").read_bytes()
+    assert (root / "figures" / "samples.png").stat().st_size > 1000
+    assert "N = 12" in (root / "table.md").read_text()
+    assert json.loads((root / "provenance.json").read_text())["assets"]
+    (weights,) = root.glob("*/*/student.safetensors")
+    written = weights.stat().st_mtime_ns
+    # Another evaluation of the same student trains nothing, and what stood in the table stays as it was.
+    path.write_text(SWEEP.replace("2}}", "2}, 1: {evaluation.num_inference_steps: 1}}"))
+    sweep()
+    assert weights.stat().st_mtime_ns == written
+    assert set(table.splitlines()) < set((root / "table.csv").read_bytes().splitlines())
