@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     verb("leak", "how much of a real image can be read from the noisiest state, for several schedules", None, None)
     verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 9_000, 1e-3)
     verb("export", "write the teacher's folder from the last checkpoint of its training", None, None)
-    verb("judge", "train the judge", 2500, 2e-3)
+    verb("judge", "train the judge", 6000, 2e-3)
     verb("clip", "train the judge's CLIP", 1500, 1e-3, batch_size=96)
     measure = verb("measure", "choose the teacher's guidance scale, score it, write workbench.json", None, None)
     measure.add_argument("--num-images", type=int, default=1000, help="images a figure (default: %(default)s)")
