@@ -145,7 +145,8 @@ def test_all_states_of_a_rollout_give_the_mean_of_their_gradients(tiny_teacher: 
         Only.index = index
         parts.append(moved(Only()))
     mean = torch.stack(parts).mean(0)
-    assert (moved(Backward(states="all")) - mean).norm() < 1e-4 * mean.norm()  # float32 weights that hardly move
+    # The weights hardly move, and float32 leaves four digits of such a difference.
+    assert (moved(Backward(states="all")) - mean).norm() < 1e-3 * mean.norm()
 
 
 def test_warm_up_trains_the_critic_alone(tiny_teacher: Any) -> None:

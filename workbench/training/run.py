@@ -35,6 +35,7 @@ from workbench.training.keeper import Keeper
 from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
 
+STUDENT = "student.safetensors"
 SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid
 # What may differ between the parts of one run: where it computes, not what.
 _WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
@@ -75,6 +76,8 @@ class Run:
             return
         with _owned(self.folder):
             self._check_folder()
+            if (self.folder / STUDENT).exists():
+                return  # it is written last
             dump(self.resolved, self.folder / "config.yaml")
             self._train()
 
@@ -264,15 +267,6 @@ class Run:
         last = {k: v for k, v in module.recorder.last.items() if isinstance(v, float)}
         module.recorder.hparams(_flat(training_part(self.resolved)), {f"final/{name}": v for name, v in last.items()})
         module.recorder.close()
-        with module.ema.swap():
-            weights = trainable_state(module.student)
-        about = {
-            "weights": "ema",
-            "ema_decay": str(module.ema.decay),
-            "student_updates": str(module.update),
-            "teacher_sha256": teacher.sha256,
-        }
-        write_atomically(self.folder / "student.safetensors", lambda path: save_file(weights, path, metadata=about))
         self._write_json(
             "provenance.json",
             {
@@ -281,6 +275,17 @@ class Run:
                 "seconds_since_last_start": round(time.time() - began, 1),
             },
         )
+        with module.ema.swap():
+            weights = trainable_state(module.student)
+        about = {
+            "weights": "ema",
+            "ema_decay": module.ema.decay,
+            "student_updates": module.update,
+            "teacher_sha256": teacher.sha256,
+        }
+        # One entry: safetensors writes several in any order, and equal runs should give equal files.
+        metadata = {"workbench": json.dumps(about)}
+        write_atomically(self.folder / STUDENT, lambda path: save_file(weights, path, metadata=metadata))
 
     def _write_json(self, name: str, value: dict[str, Any]) -> None:
         text = json.dumps(value, indent=1) + "\n"
