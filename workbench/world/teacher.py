@@ -163,8 +163,8 @@ def train(
         ).input_ids
         out = unet(x_t.contiguous(memory_format=torch.channels_last), t, text(ids)[0]).sample
         error = F.mse_loss(out, eps, reduction="none").mean((1, 2, 3))
-        # The plain mean hardly sees t near T, where ground and position are decided and an error of eps counts 1/alpha-fold
-        # in x0: with it, captions that name them are ignored. 1/alpha^2 makes it the loss of v.
+        # The plain mean hardly sees t near T, where ground and position are decided and an error of eps counts 1/alpha
+        # in x0; captions that name them were ignored. 1/alpha^2 makes it the loss of v.
         weighted = error / a.flatten().float()
         return {"loss": weighted.mean(), "eps": error.mean(), "noisy": error[t >= 900].mean()}
 
