@@ -61,6 +61,7 @@ def sample(
     from workbench.evaluation.generator import teacher_generator
     from workbench.evaluation.pictures import save_png, tile
     from workbench.evaluation.progress import progress_bar
+    from workbench.evaluation.quiet import quiet_libraries
     from workbench.evaluation.student import pick_device, read_config, student_generator
     from workbench.models import load_teacher
 
@@ -70,6 +71,7 @@ def sample(
         raise ValueError('Give at least one prompt, for example "a red striped dress on a blue background".')
     if num_images < 1:
         raise ValueError(f"-n must be at least 1, but got {num_images}.")
+    quiet_libraries()
     steps = (25 if teacher is not None else 3) if steps is None else steps
     if run_dir is None:
         assert teacher is not None

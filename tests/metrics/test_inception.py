@@ -27,6 +27,7 @@ def random_weights() -> tuple[dict[str, torch.Tensor], torch.nn.Module]:
         base.Mixed_7c = peer.FIDInceptionE_2(2048)
         for module in base.modules():
             if isinstance(module, torch.nn.BatchNorm2d):  # away from the identity, or half of it would be untested
+                assert module.running_mean is not None and module.running_var is not None
                 torch.nn.init.normal_(module.running_mean, std=0.1)
                 torch.nn.init.uniform_(module.running_var, 0.5, 2)
                 torch.nn.init.uniform_(module.weight, 0.5, 2)

@@ -26,6 +26,7 @@ from workbench.evaluation.generator import Generator, teacher_generator
 from workbench.evaluation.pictures import save_png, tile
 from workbench.evaluation.progress import Advance, progress_bar
 from workbench.evaluation.prompts import evaluation_prompts, real_images, reference_images
+from workbench.evaluation.quiet import quiet_libraries
 from workbench.evaluation.student import WEIGHTS, pick_device, plain, student_generator
 from workbench.metrics import (
     Alignment,
@@ -118,6 +119,7 @@ def evaluate_run(
 ) -> dict[str, float]:
     """Draw the images, measure them, write the files; see `workbench.evaluate.evaluate`."""
     started = time.monotonic()
+    quiet_libraries()
     typed, settings = _read(config)
     device = pick_device(typed.train.accelerator)
     records = evaluation_prompts(typed.data, settings.prompts, settings.num_images)
