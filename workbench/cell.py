@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 import yaml
 
 from workbench.distill.module import Diverged
@@ -71,6 +72,9 @@ def _train(folder: Path, config: dict[str, Any], training: str) -> int | None:
         Run(config, folder, stop=_stop(folder, updates), quiet=True).train()
     except Diverged as error:
         return error.step
+    finally:
+        if dist.is_available() and dist.is_initialized():  # the first rank evaluates alone; the others leave
+            dist.destroy_process_group()
     if not _is_further_rank():
         seconds = round(time.monotonic() - started, 2)
         write_json(folder / "training.json", {"training": training, "seconds": seconds, "updates": updates})

@@ -70,6 +70,11 @@ class Conductor:
 
     def run(self) -> int:
         """Run what is not done; returns the exit status: 0, 1 for failed cells, 74 for a full disk, 130 if stopped."""
+        if is_sqlite(self.request.storage) and (self.request.workers or 1) > 1:
+            raise SweepError(
+                "--storage sqlite: allows one worker. SQLite has no row locks: two would run cells twice. "
+                "Leave --storage out (a journal in the results folder), or use postgresql://."
+            )
         root = inside(self.request.results, self.plan.study)
         check_writable(self.request.results)
         active = FileLock(self.request.results / f".{self.plan.study}.active")
@@ -128,11 +133,6 @@ class Conductor:
         groups = device_groups(visible_gpus(os.environ), devices)
         most = len(groups) if groups else max(1, cores() // devices)
         if is_sqlite(self.request.storage):
-            if (self.request.workers or 1) > 1:
-                raise SweepError(
-                    "--storage sqlite: allows one worker. SQLite has no row locks: two would run cells twice. "
-                    "Leave --storage out (a journal in the results folder), or use postgresql://."
-                )
             most = 1
         wanted = self.request.workers or most
         if groups and wanted > len(groups):
