@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import hashlib
 import json
 import statistics
@@ -11,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +17,14 @@ import torch.distributed as dist
 from safetensors.torch import save
 from torch import Tensor
 
-from workbench.config import Config, EvaluationConfig, instantiate
-from workbench.diffusion import DPMSolverPP, Sampler
-from workbench.evaluation.generator import Generator, teacher_generator
+from workbench.config import Config
 from workbench.evaluation.pictures import save_png, tile
 from workbench.evaluation.progress import Advance, progress_bar
-from workbench.evaluation.prompts import evaluation_prompts, real_images, reference_images
+from workbench.evaluation.prompts import evaluation_prompts, reference_images
 from workbench.evaluation.quiet import quiet_libraries
-from workbench.evaluation.student import WEIGHTS, pick_device, plain, student_generator
+from workbench.evaluation.settings import Settings, plain, read_settings
+from workbench.evaluation.student import pick_device
+from workbench.evaluation.subjects import VERSION, Draw, Subject, comparison, make_subject
 from workbench.metrics import (
     Alignment,
     Appearance,
@@ -43,70 +40,9 @@ from workbench.metrics import (
     make_extractor,
     reference_statistics,
 )
-from workbench.metrics.cache import cached, write_atomically
+from workbench.metrics.cache import write_atomically
 from workbench.metrics.clip_score import ClipScore
-from workbench.metrics.extractors import ClipModel, JudgeExtractor, check_extractor
-from workbench.metrics.extractors.base import file_sha256
-from workbench.models import Teacher, load_teacher
-
-VERSION = 1  # of the evaluation code; another number is another evaluation, and no cached image is reused
-
-
-@dataclass
-class Settings:
-    """The `evaluation` group of a config as this module reads it; what the config does not say has its default here."""
-
-    num_inference_steps: int = 3
-    noise_correction: bool | None = None  # None = as in model.sampler
-    subject: str = "student"  # student, teacher, real
-    guidance_scale: float | None = None  # of the teacher; None = its own
-    solver: Sampler | None = None  # of the teacher; None = DPM-Solver++
-    num_images: int = 512
-    prompts: str = "report"  # report, tune, or a text file
-    batch_size: int = 64
-    seed: int = 0
-    extractors: list[str] = field(default_factory=lambda: ["judge"])
-    clip: str | None = None  # a transformers CLIPModel; None = the wardrobe's, for the wardrobe's prompts
-    num_reference: int = 4096  # real images to compare with
-    teacher_steps: int = 25  # of the teacher's images of the same noise; 0 = no comparison
-    diversity_prompts: int = 16  # prompts that are drawn several times; 0 = no diversity
-    diversity_images: int = 8  # images of each of them
-    grid_images: int = 16  # tiles of grid.png
-
-    @classmethod
-    def of(cls, group: Any, more: Mapping[str, Any]) -> Settings:
-        """From the config's typed group, and from what that does not know.
-
-        Raises ValueError for an unknown name, a number out of range, or an unknown extractor.
-        """
-        for name in more:
-            if name not in cls.__dataclass_fields__:
-                near = difflib.get_close_matches(name, cls.__dataclass_fields__, 1)
-                raise ValueError(f"evaluation.{name}: no such setting." + (f" Did you mean {near[0]}?" if near else ""))
-        typed = {name: getattr(group, name) for name in cls.__dataclass_fields__ if hasattr(group, name)}
-        settings = cls(**{**typed, **more})
-        least = {"num_inference_steps": 1, "num_images": 2, "batch_size": 1, "num_reference": 2, "diversity_images": 2}
-        for name in ("num_reference", "teacher_steps", "diversity_prompts", "grid_images", *least):
-            if getattr(settings, name) < least.get(name, 0):
-                raise ValueError(
-                    f"evaluation.{name} must be at least {least.get(name, 0)}, but got {getattr(settings, name)}."
-                )
-        if settings.subject not in ("student", "teacher", "real"):
-            raise ValueError(f"evaluation.subject must be student, teacher or real, but got {settings.subject!r}.")
-        for spec in settings.extractors:
-            check_extractor(spec)
-        return settings
-
-
-@dataclass
-class Subject:
-    """Whose images are scored: `draw` makes those of (captions, indices, stream); `identity` says what they come
-    from.
-    """
-
-    draw: Callable[[Sequence[str], Sequence[int], str], tuple[Tensor, float]]  # -> images, seconds
-    identity: dict[str, Any]
-    varied: bool = True  # whether another index of the same prompt is another image
+from workbench.metrics.extractors import ClipModel, JudgeExtractor
 
 
 def evaluate_run(
@@ -120,15 +56,15 @@ def evaluate_run(
     """Draw the images, measure them, write the files; see `workbench.evaluate.evaluate`."""
     started = time.monotonic()
     quiet_libraries()
-    typed, settings = _read(config)
+    typed, settings = read_settings(config)
     device = pick_device(typed.train.accelerator)
     records = evaluation_prompts(typed.data, settings.prompts, settings.num_images)
     with _exact():
-        subject, teacher, records = _subject(typed, settings, run_dir, device, records)
+        subject, teacher, records = make_subject(typed, settings, run_dir, device, records)
         labelled = all(hasattr(r, "labels") for r in records)
         extractors = [make_extractor(spec, device) for spec in settings.extractors]
         metrics, names = _metrics(typed, settings, extractors, labelled, device)
-        paired = _paired(settings, teacher, device) if _compares(settings) else None
+        paired = comparison(settings, teacher, device)
         if paired is not None and extractors:
             metrics.append(TeacherDistance(extractors[0]))
         several = settings.diversity_prompts if subject.varied and extractors else 0
@@ -161,112 +97,6 @@ def evaluate_run(
         }
         _write(out_dir, facts, measurement, first)
     return values
-
-
-def _read(config: Mapping[str, Any]) -> tuple[Config, Settings]:
-    """The objects of the config. Settings that only this module knows are kept from the config's parser."""
-    group = dict(config.get("evaluation") or {})
-    known = {f.name for f in dataclasses.fields(EvaluationConfig)}
-    typed = instantiate({**config, "evaluation": {k: v for k, v in group.items() if k in known}})
-    return typed, Settings.of(typed.evaluation, {k: v for k, v in group.items() if k not in known})
-
-
-# ---- who is scored --------------------------------------------------------------------------------------------------
-
-
-def _subject(
-    config: Config, settings: Settings, run_dir: Path | None, device: torch.device, records: Sequence[Any]
-) -> tuple[Subject, Teacher | None, Sequence[Any]]:
-    if settings.subject == "real":
-        images, records = real_images(config.data, records)
-        if len(records) < 2:
-            raise ValueError("evaluation.subject: real needs at least 2 real images.")
-        identity = {"real": repr(config.data), "count": len(records)}
-        return Subject(lambda _, indices, __: (images[list(indices)], 0.0), identity, varied=False), None, records
-    teacher = load_teacher(config.teacher.path).to(device)
-    if settings.subject == "teacher":
-        scale = settings.guidance_scale if settings.guidance_scale is not None else config.teacher.guidance_scale
-        generator = teacher_generator(
-            teacher,
-            settings.num_inference_steps,
-            seed=settings.seed,
-            sampler=_with_correction(settings),
-            guidance_scale=scale,
-        )
-        return Subject(_cached_images(generator, device), _identity(generator)), teacher, records
-    if run_dir is None:
-        raise ValueError("evaluation.subject: student needs the folder of its run.")
-    generator = student_generator(
-        config,
-        run_dir,
-        teacher,
-        settings.num_inference_steps,
-        seed=settings.seed,
-        noise_correction=settings.noise_correction,
-    )
-    identity = _identity(generator) | {"student_sha256": file_sha256(run_dir / WEIGHTS)}
-    return Subject(_fresh_images(generator, device), identity), teacher, records
-
-
-def _with_correction(settings: Settings) -> Sampler | None:
-    """The teacher's solver; `noise_correction: on` corrects it too, so that the undistilled teacher can have a row."""
-    sampler = settings.solver if settings.solver is not None else DPMSolverPP()
-    if settings.noise_correction is None:
-        return sampler
-    return dataclasses.replace(sampler, noise_correction=settings.noise_correction)
-
-
-def _compares(settings: Settings) -> bool:
-    return settings.subject != "real" and settings.teacher_steps > 0
-
-
-def _paired(settings: Settings, teacher: Teacher | None, device: torch.device) -> Callable[..., tuple[Tensor, float]]:
-    """The teacher's many-step images of the same noise, at its committed guidance scale; shared by every arm."""
-    assert teacher is not None
-    return _cached_images(teacher_generator(teacher, settings.teacher_steps, seed=settings.seed), device)
-
-
-def _identity(generator: Generator) -> dict[str, Any]:
-    scale = getattr(generator.network, "guidance_scale", None)
-    return {
-        "teacher_sha256": generator.teacher.sha256,
-        "guidance_scale": scale,  # None: the student, which runs unguided
-        "timesteps": list(generator.timesteps),
-        "sampler": repr(generator.sampler),
-    }
-
-
-def _fresh_images(generator: Generator, device: torch.device) -> Callable[..., tuple[Tensor, float]]:
-    def draw(captions: Sequence[str], indices: Sequence[int], stream: str) -> tuple[Tensor, float]:
-        start = time.monotonic()
-        images = generator.images(captions, indices, stream)  # on the CPU, hence the device has finished
-        return images, time.monotonic() - start
-
-    return draw
-
-
-def _cached_images(generator: Generator, device: torch.device) -> Callable[..., tuple[Tensor, float]]:
-    """A batch at a time through the cache: a row of the table, a comparison and a sweep's next arm share the work."""
-    fresh = _fresh_images(generator, device)
-
-    def draw(captions: Sequence[str], indices: Sequence[int], stream: str) -> tuple[Tensor, float]:
-        def make() -> dict[str, Tensor]:
-            images, seconds = fresh(captions, indices, stream)
-            return {"images": images, "seconds": torch.tensor(seconds, dtype=torch.float64)}
-
-        key = {
-            "version": VERSION,
-            **_identity(generator),
-            "seed": generator.seed,
-            "stream": stream,
-            "indices": list(indices),
-            "captions": list(captions),
-            "device": device.type,
-        }
-        found = cached("teacher-images", key, make)
-        return found["images"], float(found["seconds"])
-
-    return draw
 
 
 # ---- what is measured -----------------------------------------------------------------------------------------------
@@ -307,7 +137,7 @@ def _measure(
     subject: Subject,
     records: Sequence[Any],
     settings: Settings,
-    paired: Callable[..., tuple[Tensor, float]] | None,
+    paired: Draw | None,
     stream: str,
     seconds: list[float],
     advance: Advance,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +79,3 @@ def pick_device(accelerator: str) -> torch.device:
             raise ValueError(f"train.accelerator is {accelerator}, but torch sees no GPU. Use cpu or auto.")
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(accelerator)
-
-
-def plain(settings: Any) -> Mapping[str, Any]:
-    """A dataclass of settings as a dict for JSON; nested plug-ins as their repr."""
-    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    return {k: v if isinstance(v, (bool, int, float, str, list, type(None))) else repr(v) for k, v in values.items()}
