@@ -87,7 +87,7 @@ def _with_correction(settings: Settings) -> Sampler | None:
 
 
 def comparison(settings: Settings, teacher: Teacher | None, device: torch.device) -> Draw | None:
-    """The teacher's many-step images of the same noise, at its committed guidance scale, whatever an arm was trained at.
+    """The teacher's many-step images of the same noise, at its committed guidance scale, however an arm was trained.
 
     None for real images, or with teacher_steps: 0.
     """
