@@ -53,6 +53,7 @@ from workbench.distill import (
 from workbench.models import FullStudent, StudentKind
 
 MAX_BYTES = 1_000_000  # of a YAML file; a configuration has a few thousand
+MAX_BRACKETS = 100  # of a YAML file, open at once; the scanner's time grows with their square
 MAX_ALIASES = 100  # of a YAML file; nested aliases can unfold without bound
 
 
@@ -241,8 +242,7 @@ def known(base: type) -> dict[str, type]:
 
 def catalogue() -> str:
     """Every family with its classes and their arguments, for reading."""
-    lines = []
-    for base in (
+    families: tuple[type, ...] = (
         StudentKind,
         StudentGrid,
         Sampler,
@@ -253,10 +253,10 @@ def catalogue() -> str:
         TargetNoise,
         Distance,
         Game,
-    ):
-        lines += _catalogue_of(base)
-    for base in (OptimizerKind, DataSource):
-        lines += _catalogue_of(base)
+        OptimizerKind,
+        DataSource,
+    )
+    lines = [line for base in families for line in _catalogue_of(base)]
     return "\n".join(lines)
 
 
@@ -332,6 +332,11 @@ def parse_yaml(source: Path | str) -> Any:
         size, text = len(source), source
     if size > MAX_BYTES:
         raise ConfigError(f"{size} bytes are too many for a configuration (at most {MAX_BYTES}).")
+    depth = 0
+    for bracket in re.findall(r"[\[{}\]]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_BRACKETS:
+            raise ConfigError(f"more than {MAX_BRACKETS} YAML brackets are open at once, too many for a configuration.")
     try:
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader))
         if aliases > MAX_ALIASES:
@@ -343,18 +348,19 @@ def parse_yaml(source: Path | str) -> Any:
         raise ConfigError("YAML nested too deeply for a configuration.") from None
 
 
-# ---- filling in: names, defaults, booleans ----------------------------------------------------------------------------
+# ---- filling in: names, defaults, booleans ---------------------------------------------------------------------------
 
 
 def _fill(value: Any, hint: Any, where: str) -> Any:
-    """`value` in the full form that `hint` asks for; names are checked here, types of numbers and strings by jsonargparse."""
+    """`value` in the full form that `hint` asks for; names are checked here, types of numbers and strings by
+    jsonargparse."""
     options, may_be_null = _options(hint)
     if value is None and may_be_null:
         return None
     for option in options:
         if _is_plugin(option):
             return _fill_plugin(value, option, where)
-        if dataclasses.is_dataclass(option):
+        if _is_group(option):
             return _fill_group(value, option, where)
     origin = get_origin(options[0])
     if origin is dict:
@@ -392,8 +398,8 @@ def _fill_group(value: Any, group: Any, where: str) -> dict[str, Any]:
 def _fill_dict(value: Any, hint: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: a mapping of names is wanted, but got {_say(value)}.")
-    # null removes an entry: a level of a sweep can take a loss away.
-    return {str(k): _fill(v, hint, f"{where}.{k}") for k, v in value.items() if v is not None}
+    # null removes an entry: a level of a sweep can take a loss away. By name, since the order of a file means nothing.
+    return {str(k): _fill(value[k], hint, f"{where}.{k}") for k in sorted(value, key=str) if value[k] is not None}
 
 
 def _fill_plugin(value: Any, base: type, where: str) -> dict[str, Any]:
@@ -434,7 +440,8 @@ def _find(name: str, base: type, where: str) -> type:
     module = name.rpartition(".")[0]
     if module and not module.startswith("workbench.") and not any(_below(module, m) for m in _allowed):
         raise ConfigError(
-            f"{where}: classes from {module!r} are not allowed here. If you trust that module, name it: --plugin {module}."
+            f"{where}: classes from {module!r} are not allowed here. If you trust that module, name it: --plugin "
+            f"{module}."
         )
     raise _unknown(where, name, classes, f"{base.__name__}")
 
@@ -453,7 +460,8 @@ def _unknown(where: str, name: str, choices: Iterable[str], kind: str) -> Config
 
 
 def _put(node: Any, hint: Any, parts: Sequence[str], value: Any, where: str) -> Any:
-    """`node`, of type `hint`, with `value` put at the place that `parts` names below it. A filled-in node stays filled in."""
+    """`node`, of type `hint`, with `value` put at the place that `parts` names below it. A filled-in node stays filled
+    in."""
     options, _ = _options(hint)
     plugin = next((option for option in options if _is_plugin(option)), None)
     if parts and parts[0] == "init_args" and plugin is not None:
@@ -482,7 +490,7 @@ def _put(node: Any, hint: Any, parts: Sequence[str], value: Any, where: str) -> 
             **node,
             "init_args": {**arguments, head: _put(arguments[head], parameters[head][0], rest, value, below)},
         }
-    if dataclasses.is_dataclass(options[0]):
+    if _is_group(options[0]):
         hints = _hints(options[0])
         if head not in hints:
             raise _unknown(below, head, hints, "setting")
@@ -497,7 +505,7 @@ def _example(plugin: type | None) -> str:
     return next(iter(known(plugin)), "...") if plugin is not None else "..."
 
 
-# ---- checking and building --------------------------------------------------------------------------------------------
+# ---- checking and building -------------------------------------------------------------------------------------------
 
 
 def _validated(filled: dict[str, Any]) -> dict[str, Any]:
@@ -556,7 +564,7 @@ def _full_names(node: Any, hint: Any) -> Any:
             hints = {key: hint for key, (hint, _) in _parameters(cls).items()}
             init_args = {key: _full_names(value, hints[key]) for key, value in node["init_args"].items()}
             return {"class_path": _dotted(cls), "init_args": init_args}
-        if isinstance(node, dict) and dataclasses.is_dataclass(option):
+        if isinstance(node, dict) and _is_group(option):
             return {key: _full_names(value, _hints(option)[key]) for key, value in node.items()}
         if isinstance(node, dict) and get_origin(option) is dict:
             return {key: _full_names(value, get_args(option)[1]) for key, value in node.items()}
@@ -577,9 +585,10 @@ def _build(node: Any, hint: Any, where: str) -> Any:
                 raise
             except (ValueError, TypeError) as error:
                 raise ConfigError(f"{where}: {error}") from error
-        if isinstance(node, dict) and dataclasses.is_dataclass(option):
+        if isinstance(node, dict) and _is_group(option):
             hints = _hints(option)
-            return option(**{k: _build(v, hints[k], f"{where}.{k}".lstrip(".")) for k, v in node.items()})  # type: ignore
+
+            return option(**{k: _build(v, hints[k], f"{where}.{k}".lstrip(".")) for k, v in node.items()})
         if isinstance(node, dict) and get_origin(option) is dict:
             return {k: _build(v, get_args(option)[1], f"{where}.{k}") for k, v in node.items()}
         if isinstance(node, list) and get_origin(option) is tuple:
@@ -599,15 +608,15 @@ def _check(config: Config) -> None:
     ratios = [name for name, loss in model.losses.items() if loss.gradient_ratio is not None]
     if len(ratios) == len(model.losses):
         raise ConfigError(
-            f"model.losses.{ratios[0]}.gradient_ratio compares with the losses that have a fixed weight, but there is none. "
-            "Set it to null and give a weight."
+            f"model.losses.{ratios[0]}.gradient_ratio compares with the losses that have a fixed weight, but there is "
+            "none. Set it to null and give a weight."
         )
     asks = [f"model.losses.{name}" for name, loss in model.losses.items() if loss.needs_images]
     asks += ["model.trajectory"] if model.trajectory.needs_images else []
     if asks and not config.data.has_images:
         raise ConfigError(
-            f"{asks[0]}: real images are needed, but data: {type(config.data).__name__} has captions only. Use Backward "
-            "without a loss on real data, or a source with images."
+            f"{asks[0]}: real images are needed, but data: {type(config.data).__name__} has captions only. Use "
+            "Backward without a loss on real data, or a source with images."
         )
     for name, least in _LEAST.items():
         value = getattr(train, name)
@@ -642,7 +651,7 @@ _LEAST = {
 }
 
 
-# ---- types and classes -------------------------------------------------------------------------------------------------
+# ---- types and classes -----------------------------------------------------------------------------------------------
 
 
 def _options(hint: Any) -> tuple[list[Any], bool]:
@@ -658,25 +667,29 @@ def _is_plugin(hint: Any) -> bool:
     return inspect.isclass(hint) and ABC in hint.__mro__
 
 
+def _is_group(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) and not _is_plugin(hint)
+
+
 @cache
-def _hints(group: type) -> dict[str, Any]:
+def _hints(group: Any) -> dict[str, Any]:
     return get_type_hints(group)
 
 
 @cache
-def _parameters(cls: type) -> dict[str, tuple[Any, Any]]:
+def _parameters(cls: Any) -> dict[str, tuple[Any, Any]]:
     """name -> (type, default) of the arguments of a plug-in's constructor."""
-    hints = get_type_hints(cls) if dataclasses.is_dataclass(cls) else get_type_hints(cls.__init__)
+    is_data = dataclasses.is_dataclass(cls)
+    hints = get_type_hints(cls if is_data else cls.__init__)
+    fields = {item.name: item for item in dataclasses.fields(cls)} if is_data else {}
     found = {}
     for name, parameter in inspect.signature(cls).parameters.items():
-        default = parameter.default
-        if dataclasses.is_dataclass(cls) and name in (named := {f.name: f for f in dataclasses.fields(cls)}):
-            default = _default(named[name])  # the signature hides what a default_factory makes
-        found[name] = (hints[name], default)
+        # the signature hides what a default_factory makes
+        found[name] = (hints[name], _default(fields[name]) if name in fields else parameter.default)
     return found
 
 
-def _default(item: dataclasses.Field) -> Any:
+def _default(item: Any) -> Any:
     if item.default_factory is not dataclasses.MISSING:
         return item.default_factory()
     return inspect.Parameter.empty if item.default is dataclasses.MISSING else item.default
@@ -693,7 +706,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if _is_plugin(type(value)):
-        arguments = {name: _plain(getattr(value, name)) for name in _parameters(type(value))}
+        arguments = {name: _plain(getattr(value, name)) for name in _parameters(value.__class__)}
         return {"class_path": _dotted(type(value)), "init_args": arguments}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
@@ -702,7 +715,8 @@ def _plain(value: Any) -> Any:
 
 def _subclasses(base: type) -> list[type]:
     found: list[type] = [base]
-    for cls in base.__subclasses__():
+    children: list[type] = base.__subclasses__()
+    for cls in children:
         found += [c for c in _subclasses(cls) if c not in found]
     return found
 

@@ -41,12 +41,13 @@ Examples
   a look in a minute         --train.student_updates 20 --train.sample_every 10
   plain forward distillation --model.trajectory Forward --model.losses.reconstruction.target.shift IdentityShift
                              --model.losses.reconstruction.target.noise StudentNoise
-  your own teacher           --teacher.path /path/to/stable-diffusion --data "{class_path: PromptFile, path: prompts.txt}"
-  two processes on the CPU   --train.devices 2 --train.accelerator cpu
+  your own teacher           --teacher.path /path/to/stable-diffusion --data "{class_path: PromptFile, path:
+  prompts.txt}" two processes on the CPU   --train.devices 2 --train.accelerator cpu
 
 The run folder: config.yaml (complete), metrics.jsonl (a line an update), tb/ (tensorboard --logdir), samples/*.png (the
-same noise at every look; a row a caption, a column 1, 2, 3 steps), last.ckpt, student.safetensors (the averaged weights,
-written at the end), provenance.json. A file STOP in it, or Ctrl-C once, saves and stops after the current update.
+same noise at every look; a row a caption, a column 1, 2, 3 steps), last.ckpt, student.safetensors (the averaged
+weights, written at the end), provenance.json. A file STOP in it, or Ctrl-C once, saves and stops after the current
+update.
 
 Next: python -m workbench.evaluate DIR · python -m workbench.sample DIR "a red dress" · python -m workbench.sweep FILE
 """
@@ -57,8 +58,8 @@ def run(
 ) -> None:
     """Train as `config` (from workbench.config.resolve) says, into `run_dir`; go on if there is a checkpoint there.
 
-    Writes config.yaml, provenance.json, metrics.jsonl, tb/, last.ckpt, samples/ and, at the end, student.safetensors. With
-    several devices every rank runs this function; Lightning starts the others by repeating this process' command.
+    Writes config.yaml, provenance.json, metrics.jsonl, tb/, last.ckpt, samples/ and, at the end, student.safetensors.
+    With several devices every rank runs this function; Lightning starts the others by repeating this process' command.
 
     Args:
         stop: asked after every update; True saves and raises Stopped.
@@ -76,7 +77,8 @@ def run(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong input, 3 diverged, 74 the disk, 75 stopped (go on later)."""
+    """The command line; returns the exit code: 0 done, 2 wrong input, 3 diverged, 74 the disk, 75 stopped (go on
+    later)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
         print(HELP, end="")

@@ -58,7 +58,9 @@ class AnalyticTeacher:
         return GuidedDenoiser(self.denoiser, torch.zeros(3, 5, dtype=torch.float64), scale)
 
 
-def gaussian(process: NoiseProcess, mean: float = 0.4, std: float = 0.8, kind: str = "v_prediction") -> GaussianDenoiser:
+def gaussian(
+    process: NoiseProcess, mean: float = 0.4, std: float = 0.8, kind: str = "v_prediction"
+) -> GaussianDenoiser:
     return GaussianDenoiser(process, mean, std, kind)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import TypeVar
+from typing import Any
 
 import workbench.distill  # noqa: F401  # so that every family is imported
 
-Base = TypeVar("Base")
 
-
-def every(base: type[Base]) -> list[type[Base]]:
+def every(base: Any) -> list[Any]:
     """The concrete classes of the package below `base`, by name."""
-    found: set[type[Base]] = set()
+    found: set[Any] = set()
     waiting = [base]
     while waiting:
         for cls in waiting.pop().__subclasses__():

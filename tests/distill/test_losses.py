@@ -156,7 +156,14 @@ def scene(tiny_teacher: Any) -> Update:
     random = Keyed(Draws(0), 0, tuple(range(4)))
     x_t = random.normal("x", tiny_teacher.latent_shape)
     state = State(
-        x_t, torch.full((4,), 667), 667, tiny_teacher.encode_text(["a", "b", "c", "d"]), x_t, (1000, 667, 333), 1, random
+        x_t,
+        torch.full((4,), 667),
+        667,
+        tiny_teacher.encode_text(["a", "b", "c", "d"]),
+        x_t,
+        (1000, 667, 333),
+        1,
+        random,
     )
     x0 = 0.5 * random.normal("fake", tiny_teacher.latent_shape)
     latents = 1 + 0.1 * random.normal("real", tiny_teacher.latent_shape)
@@ -174,7 +181,9 @@ def weights(loss: Adversarial) -> Tensor:
 
 
 class TestAdversarial:
-    def test_the_students_loss_reaches_x0_and_neither_critic_nor_teacher(self, scene: Update, tiny_teacher: Any) -> None:
+    def test_the_students_loss_reaches_x0_and_neither_critic_nor_teacher(
+        self, scene: Update, tiny_teacher: Any
+    ) -> None:
         loss = adversarial(tiny_teacher)
         (gradient,) = torch.autograd.grad(loss(scene), scene.pred.x0)
         assert gradient.abs().max() > 0

@@ -14,7 +14,17 @@ from torch.utils.data import DataLoader
 
 from workbench.data import Wardrobe
 from workbench.diffusion import DDIM, Draws
-from workbench.distill import SGD, AdamW, Adversarial, Backward, Forward, Loss, Reconstruction, TeacherTarget, Trajectory
+from workbench.distill import (
+    SGD,
+    AdamW,
+    Adversarial,
+    Backward,
+    Forward,
+    Loss,
+    Reconstruction,
+    TeacherTarget,
+    Trajectory,
+)
 from workbench.distill.batches import Batches
 from workbench.distill.module import Distillation, Diverged, Plan, Schedule
 from workbench.distill.recorder import Recorder
@@ -201,7 +211,9 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(tiny_teacher: An
         state = torch.load(tmp_path / "state", weights_only=True)
     assert part.tick == whole.tick
     assert torch.equal(flat(part.student), flat(whole.student))
-    assert all(torch.equal(a, b) for a, b in zip(part.ema.state_dict().values(), whole.ema.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(part.ema.state_dict().values(), whole.ema.state_dict().values(), strict=True)
+    )
     assert torch.equal(flat(part.losses["a"].heads), flat(whole.losses["a"].heads))  # type: ignore[arg-type]
     assert part.recorder.last == whole.recorder.last
 
@@ -250,7 +262,9 @@ def test_forward_needs_images_and_backward_reads_none(tiny_teacher: Any) -> None
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     schedule = Schedule(1.0, 100, warmup_updates=10)
     rates = [schedule(update) for update in range(101)]
-    assert rates[0] == pytest.approx(1 / 11) and max(rates) == rates[10] == 1 and rates[100] == pytest.approx(0, abs=1e-12)
+    assert (
+        rates[0] == pytest.approx(1 / 11) and max(rates) == rates[10] == 1 and rates[100] == pytest.approx(0, abs=1e-12)
+    )
     assert all(a < b for a, b in zip(rates[:10], rates[1:11], strict=True))
     assert all(a > b for a, b in zip(rates[10:100], rates[11:], strict=True))
     assert Schedule(1.0, 4, warmup_updates=10)(2) == 1  # a warm-up longer than the run is cut

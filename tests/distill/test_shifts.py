@@ -39,8 +39,8 @@ VARIANTS = [cls() for cls in READY] + [
 
 def test_the_conformance_tests_see_all_shifts() -> None:
     assert {cls.__name__ for cls in every(ShiftSchedule)} >= {
-        "CalibratedShift", "ConstantShift", "IdentityShift", "LogSNRShift", "NextStepShift", "OffsetShift", "PowerShift",
-        "ScaleShift", "TableShift",
+        "CalibratedShift", "ConstantShift", "IdentityShift", "LogSNRShift", "NextStepShift", "OffsetShift",
+        "PowerShift", "ScaleShift", "TableShift",
     }  # fmt: skip
 
 

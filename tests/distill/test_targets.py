@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from tests.distill.analytic import AnalyticTeacher, flow_process, gaussian, predict, sd_process, state_at, zero_snr_process
+from tests.distill.analytic import (
+    AnalyticTeacher,
+    flow_process,
+    gaussian,
+    predict,
+    sd_process,
+    state_at,
+    zero_snr_process,
+)
 from tests.distill.every import every
 from workbench.diffusion import DDIM, DPMSolverPP, Heun, Renoise, solve
 from workbench.distill import (

@@ -1,7 +1,7 @@
 """Train as a config file says, and keep the student's gradient of every update: `ddp_worker.py CONFIG RUN_DIR DEVICES`.
 
-A script of its own, since Lightning starts the other ranks by running the same command again. The teacher is whatever the
-config names, so that the same check runs on the shipped one.
+A script of its own, since Lightning starts the other ranks by running the same command again. The teacher is whatever
+the config names, so that the same check runs on the shipped one.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def config(teacher: Path) -> dict:
             },
         },
         "train": {
-            "student_updates": UPDATES, "batch_size": 8, "learning_rate": 1e-2, "optimizer": "SGD", "accelerator": "cpu",
-            "threads": 1, "sample_every": 0, "probe_every": 0, "reference_samples": 0,
+            "student_updates": UPDATES, "batch_size": 8, "learning_rate": 1e-2, "optimizer": "SGD",
+            "accelerator": "cpu", "threads": 1, "sample_every": 0, "probe_every": 0, "reference_samples": 0,
         },
     }  # fmt: skip
 
@@ -55,8 +55,8 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_two_processes_train_the_student_that_one_trains(tmp_path: Path) -> None:
-    # v prediction: epsilon prediction of a random network gives x0 of size 15, close to its own target, and the subtraction
-    # would amplify float32's rounding fiftyfold.
+    # v prediction: epsilon prediction of a random network gives x0 of size 15, close to its own target, and the
+    # subtraction would amplify float32's rounding fiftyfold.
     teacher = make_tiny_teacher(tmp_path / "teacher", "v_prediction")
     train(tmp_path / "one", teacher, 1)
     train(tmp_path / "two", teacher, 2)

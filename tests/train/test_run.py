@@ -23,6 +23,8 @@ from workbench import train
 from workbench.config import load_yaml, resolve
 
 ROOT = Path(__file__).parents[2]
+# Of a random teacher; that the measurement is replayed is the point here.
+pytestmark = pytest.mark.filterwarnings("ignore:CalibratedShift")
 
 
 def config(teacher: Path, updates: int = 6, **settings: Any) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def test_starting_a_finished_run_again_changes_nothing(finished: Path, tiny_teac
 
 
 def test_another_configuration_is_refused_by_the_setting_that_differs(finished: Path, tiny_teacher_path: Path) -> None:
-    with pytest.raises(train.RunFolderError, match="learning_rate is 0.0001 there, 0.001 here"):
+    with pytest.raises(train.RunFolderError, match=r"learning_rate is 0\.0001 there, 0\.001 here"):
         train.run(config(tiny_teacher_path, learning_rate=1e-3), finished, quiet=True)
 
 
@@ -191,8 +193,14 @@ def test_a_stopped_run_saves_itself_and_goes_on_bit_for_bit(
 def test_noise_correction_without_effect_is_said_aloud(tmp_path: Path) -> None:
     teacher = make_tiny_teacher(tmp_path / "teacher", "v_prediction", zero_terminal_snr=True)
     settings = {"student_updates": 1, "sample_every": 0, "probe_every": 0, "reference_samples": 0}
-    plain = resolve(config(teacher, **settings), {"model.losses.adversarial": None, "model.trajectory": "Backward",
-                                                  "model.losses.reconstruction.target.shift": "ScaleShift"})  # fmt: skip
+    plain = resolve(
+        config(teacher, **settings),
+        {
+            "model.losses.adversarial": None,
+            "model.trajectory": "Backward",
+            "model.losses.reconstruction.target.shift": "ScaleShift",
+        },
+    )
     with pytest.warns(UserWarning, match="noise_correction: on changes nothing"):
         train.run(plain, tmp_path / "run", quiet=True)
 

@@ -71,7 +71,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
     sidecars = [folder / f"{name}.sha256" for name in (LAST, PREVIOUS)]
     digests = {path.read_text(encoding="utf-8").strip() for path in sidecars if path.exists()}
-    damaged = []
+    damaged: list[Path] = []
     for path in there:
         if _sha256(path) in digests:
             if damaged:

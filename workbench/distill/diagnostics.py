@@ -104,9 +104,9 @@ class Diagnostics:
     ) -> Callable[[Target, int], float]:
         """(target, t) -> std(target) / std(teacher at 25 steps), for :meth:`Target.calibrate`.
 
-        At a student which has learnt its target: the target at the untrained student is narrower, since that one predicts
-        means. So x0S <- target is repeated `SETTLE` times, which contracts (by .4 or less at gamma = .7 t for Gaussian
-        data), with the noise that goes with the new x0S at x_t.
+        At a student which has learnt its target: the target at the untrained student is narrower, since that one
+        predicts means. So x0S <- target is repeated `SETTLE` times, with the noise that goes with the new x0S at x_t;
+        for Gaussian data and gamma = .7 t each repetition leaves .4 of the way or less.
         """
 
         @torch.no_grad()

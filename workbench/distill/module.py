@@ -73,9 +73,10 @@ class Plan:
 class Distillation(pl.LightningModule):
     """One tick: a batch, a trajectory, at each of its states the losses and their critics, and one student update.
 
-    A tick before `warmup_ticks` trains critics only. Losses are judged at the student's x0 as a leaf (see Update); their
-    gradients there are added up and passed through the student's network once a state. Only the student is registered, so
-    that DDP, checkpoints and `parameters()` know nothing else: the teacher is frozen, and each loss owns its networks.
+    A tick before `warmup_ticks` trains critics only. Losses are judged at the student's x0 as a leaf (see Update);
+    their gradients there are added up and passed through the student's network once a state. Only the student is
+    registered, so that DDP, checkpoints and `parameters()` know nothing else: the teacher is frozen, and each loss owns
+    its networks.
 
     Args:
         student: trained in place.
@@ -201,7 +202,8 @@ class Distillation(pl.LightningModule):
         )
 
     def _walk(self, start: Start) -> Iterator[tuple[State, Callable[[], bool], list[Prediction]]]:
-        """The states; the consumer puts its prediction into the list, and then may ask whether the state is the last."""
+        """The states; the consumer puts its prediction into the list, and then may ask whether the state is the
+        last."""
         walk = self.trajectory.walk(start)
         state = next(walk)
         while True:
@@ -241,7 +243,8 @@ class Distillation(pl.LightningModule):
             gradient, scalars = self._judge(update)
         last = is_last()
         if not is_warmup:
-            # The chain rule in two pieces: d loss / d x0 is known, so the network is passed backward once, for all losses.
+            # The chain rule in two pieces: d loss / d x0 is known, so the network is passed backward once, for all
+            # losses.
             surrogate = (pred.x0 * gradient).sum()
             if last:
                 self.manual_backward(surrogate)  # DDP averages over the ranks here, all states together
@@ -280,7 +283,8 @@ class Distillation(pl.LightningModule):
 
     @torch.no_grad()
     def _describe(self, name: str, loss: Loss, update: Update) -> dict[str, Tensor | float]:
-        """Distance and spread of the target; the recorder turns moments over the global batch into a ratio of spreads."""
+        """Distance and spread of the target; the recorder turns moments over the global batch into a ratio of
+        spreads."""
         scalars: dict[str, Tensor | float] = {}
         distances = loss.distances(update)
         if distances is not None:
@@ -368,7 +372,8 @@ class Distillation(pl.LightningModule):
         return torch.nn.utils.get_total_norm(difference) / size.clamp(min=1e-12)
 
     def _start_weights(self) -> dict[str, Tensor]:
-        """The trainable weights as they were: the teacher's own tensors where they are equal, so that nothing is copied."""
+        """The trainable weights as they were: the teacher's own tensors where they are equal, so that nothing is
+        copied."""
         theirs = dict(self.teacher.denoiser.named_parameters())
         found = {}
         for name, parameter in self.student.named_parameters():

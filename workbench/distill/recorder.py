@@ -22,8 +22,8 @@ class Recorder:
     """Rows of scalars, kept on the device until :meth:`flush` brings them to the host in one copy and one collective.
 
     A row is {"update": int, "tick": int, "t": int, "num_steps": int, name: float, ...}; metrics.jsonl has one a line, a
-    number that is not finite as null. It holds nothing that a repetition would not give again (no times). On other ranks
-    than 0 nothing is written, but flush must be called there too.
+    number that is not finite as null. It holds nothing that a repetition would not give again (no times). On other
+    ranks than 0 nothing is written, but flush must be called there too.
 
     Args:
         folder: the run folder; None writes nothing (other ranks, tests).

@@ -15,7 +15,8 @@ from workbench.diffusion import Draws
 
 @dataclass(frozen=True)
 class Keyed:
-    """The draws of one tick for one share of its batch: seed, step and sample indices are filled in, a name is asked for.
+    """The draws of one tick for one share of its batch: seed, step and sample indices are filled in, a name is asked
+    for.
 
     Fields:
         draws: the run's randomness.

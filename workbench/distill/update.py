@@ -15,8 +15,8 @@ from workbench.distill.targets import Target, TeacherLike
 class Update:
     """One state with the student's prediction there.
 
-    Losses are functions of `pred.x0`, a leaf: the gradient at x0 is what they hand to the student, so that weights can be
-    ratios of gradients, every loss' gradient is logged, and the student's network is passed backward once.
+    Losses are functions of `pred.x0`, a leaf: the gradient at x0 is what they hand to the student, so that weights can
+    be ratios of gradients, every loss' gradient is logged, and the student's network is passed backward once.
 
     Fields:
         state: where.

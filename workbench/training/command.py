@@ -75,7 +75,8 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def default_run_dir(config_file: Path, resolved: dict[str, Any]) -> Path:
-    """results/runs/<name of the file>-<8 digits of the training configuration's hash>: the same command, the same run."""
+    """results/runs/<name of the file>-<8 digits of the training configuration's hash>: the same command, the same
+    run."""
     text = json.dumps(training_part(resolved), sort_keys=True)
     return Path("results") / "runs" / f"{config_file.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

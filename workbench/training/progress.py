@@ -8,8 +8,8 @@ from typing import TextIO
 
 
 class Progress:
-    """`43/150 updates  29 %  0.84 s each  eta 1:30  distance 0.412` on a terminal, rewritten in place; a line every tenth
-    of the way elsewhere.
+    """`43/150 updates  29 %  0.84 s each  eta 1:30  distance 0.412` on a terminal, rewritten in place; a line every
+    tenth of the way elsewhere.
 
     Args:
         total: student updates.

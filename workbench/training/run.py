@@ -30,6 +30,7 @@ from workbench.distill.module import Distillation, Plan, Schedule
 from workbench.distill.ranks import world_size
 from workbench.distill.recorder import Recorder
 from workbench.distill.state import Keyed
+from workbench.distill.targets import Target
 from workbench.models import Teacher, load_teacher, trainable_state
 from workbench.training.keeper import Keeper
 from workbench.training.progress import Progress
@@ -122,9 +123,10 @@ class Run:
         if module.tick < module.total_ticks:
             if state is None:
                 keeper.begin()
-            ticks = DataLoader(range(module.tick, module.total_ticks), batch_size=None)  # type: ignore[arg-type]
+            ticks: Any = list(range(module.tick, module.total_ticks))
+            loader: DataLoader = DataLoader(ticks, batch_size=None)
             with _quiet_lightning():
-                trainer.fit(module, ticks)
+                trainer.fit(module, loader)
         module.recorder.flush()
         if keeper.stopped:
             module.recorder.close()
@@ -144,7 +146,8 @@ class Run:
                 num_nodes=train.num_nodes,
                 strategy="ddp" if self.processes > 1 else "auto",
                 precision=train.precision,
-                # On one node nothing but our own launcher counts: SLURM's inherited variables would change the world size.
+                # On one node nothing but our own launcher counts: SLURM's inherited variables would change the world
+                # size.
                 plugins=[LightningEnvironment()] if train.num_nodes == 1 else None,
                 max_epochs=1,
                 logger=False,
@@ -232,8 +235,7 @@ class Run:
         if state is not None:
             measurements: dict[str, list[float]] = state["measurements"]
             for name, loss in waiting.items():
-                answers = iter(measurements[name])
-                loss.calibrate(lambda target, t, answers=answers: next(answers), teacher.process, diagnostics.times)
+                loss.calibrate(_replay(measurements[name]), teacher.process, diagnostics.times)
             return measurements
         states = diagnostics.states()
         module.teacher_std = diagnostics.teacher_std(states)
@@ -243,7 +245,7 @@ class Run:
             answered: list[float] = []
             measurements[name] = answered
 
-            def ask(target: Any, t: int, answered: list[float] = answered) -> float:
+            def ask(target: Target, t: int, answered: list[float] = answered) -> float:
                 answered.append(spread(target, t))
                 return answered[-1]
 
@@ -302,11 +304,17 @@ class _Launched(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if world_size() != self._processes:
             raise RuntimeError(
-                f"train: {self._processes} processes were asked for (devices x num_nodes), but there are {world_size()}. "
-                "An inherited environment (SLURM_*, WORLD_SIZE, LOCAL_RANK) is the usual reason."
+                f"train: {self._processes} processes were asked for (devices x num_nodes), but there are "
+                f"{world_size()}. An inherited environment (SLURM_*, WORLD_SIZE, LOCAL_RANK) is the usual reason."
             )
         if self._threads is not None:
             torch.set_num_threads(self._threads)  # the launcher sets its own
+
+
+def _replay(answers: list[float]) -> Callable[[Target, int], float]:
+    """The answers of an earlier measurement, in the order in which they were asked for."""
+    remaining = iter(answers)
+    return lambda target, t: next(remaining)
 
 
 def _what(resolved: dict[str, Any]) -> dict[str, Any]:
@@ -341,8 +349,8 @@ def _spread_indices(length: int, count: int) -> tuple[int, ...]:
 def _warn_of_idle_noise_correction(sampler: Sampler, process: NoiseProcess, num_steps: list[int]) -> None:
     if sampler.noise_correction and process.alpha_T == 0:
         warnings.warn(
-            "model.sampler.noise_correction: on changes nothing with this teacher (alpha_T = 0: the implied noise already "
-            "is x_T). Its results will equal those of off.",
+            "model.sampler.noise_correction: on changes nothing with this teacher (alpha_T = 0: the implied noise "
+            "already is x_T). Its results will equal those of off.",
             stacklevel=2,
         )
     elif sampler.noise_correction and max(num_steps) == 1:

@@ -30,9 +30,10 @@ def sample_grid(
     """
     columns = []
     for grid in grids:
+        grid_steps = len(grid)
 
-        def noise(move: int, within: Keyed = random.within(f"moves{len(grid)}")) -> Tensor:
-            return within.normal(str(move), teacher.latent_shape)
+        def noise(move: int, steps: int = grid_steps) -> Tensor:
+            return random.within(f"moves{steps}").normal(str(move), teacher.latent_shape)
 
         x_T = random.normal("x_T", teacher.latent_shape)
         latents = sample(

@@ -21,9 +21,9 @@ from workbench.distill.update import Update
 class Adversarial(Loss):
     """A game between the student's x0 and real latents, judged by text-conditional heads on frozen teacher features.
 
-    Both sides are noised to levels drawn for each sample, as the teacher's features are made for noised inputs; the teacher
-    itself learns nothing. The critic (the heads) has an optimiser of its own and learns after the student, from the same
-    states. The paper trains with such a loss but leaves its design free (method.md section 4).
+    Both sides are noised to levels drawn for each sample, as the teacher's features are made for noised inputs; the
+    teacher itself learns nothing. The critic (the heads) has an optimiser of its own and learns after the student, from
+    the same states. The paper trains with such a loss but leaves its design free (method.md section 4).
 
     Args:
         weight: factor of the student's loss; > 0.
@@ -31,8 +31,8 @@ class Adversarial(Loss):
         game: Hinge or NonSaturating.
         real: null = latents of real images; or a Target, whose output plays the real side (then no image is needed).
         noise_levels: [low, high] as fractions of T; levels are uniform between them.
-        r1: factor of the gradient penalty E |d logits / d features|^2 at real samples. On the features, so that no second
-            derivative of the teacher is needed (as in ADD, Sauer et al. 2023, arXiv 2311.17042).
+        r1: factor of the gradient penalty E |d logits / d features|^2 at real samples. On the features, so that no
+            second derivative of the teacher is needed (as in ADD, Sauer et al. 2023, arXiv 2311.17042).
         critic_learning_rate: of its Adam optimiser (betas .5, .9).
         critic_updates: critic updates for every state that the student is trained at; each with noise of its own.
         critic_warmup: ticks in which the critic alone learns, before the first student update.

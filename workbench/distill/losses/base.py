@@ -18,8 +18,8 @@ class Loss(nn.Module, ABC):
 
     Attributes:
         weight: factor of this term; > 0.
-        gradient_ratio: None; or the norm of this term's gradient at x0 over that of the terms with a fixed weight, which
-            then replaces `weight`.
+        gradient_ratio: None; or the norm of this term's gradient at x0 over that of the terms with a fixed weight,
+            which then replaces `weight`.
     """
 
     weight: float = 1.0
@@ -69,7 +69,8 @@ class Loss(nn.Module, ABC):
         return None
 
     def train_critic(self, update: Update) -> dict[str, Tensor]:
-        """Let the loss' own networks learn from a state; returns scalars to log. Nothing for a loss without networks."""
+        """Let the loss' own networks learn from a state; returns scalars to log. Nothing for a loss without
+        networks."""
         return {}
 
     def training_state(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class Head(nn.Module):
     """One feature map (B, C, h, w) and a text vector (B, D) -> a logit for every position, (B, h, w).
 
-    logit = w . phi + <phi, V text>: a projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637), so that an image that
-    does not fit its caption can be told from one that does.
+    logit = w . phi + <phi, V text>: a projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637), so that an
+    image that does not fit its caption can be told from one that does.
     """
 
     def __init__(self, channels: int, text_width: int, width: int) -> None:

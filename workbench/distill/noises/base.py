@@ -21,5 +21,6 @@ class TargetNoise(ABC):
 
     @property
     def forgets_the_state(self) -> bool:
-        """True if the noise is independent of the state and of the prediction. Then chi at alpha_gamma = 0 knows neither."""
+        """True if the noise is independent of the state and of the prediction. Then chi at alpha_gamma = 0 knows
+        neither."""
         return False

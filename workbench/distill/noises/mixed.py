@@ -13,7 +13,8 @@ from workbench.distill.state import State
 
 @dataclass(frozen=True)
 class MixedNoise(TargetNoise):
-    """sqrt(1 - rho^2) epshat + rho fresh: rho = 0 is StudentNoise, rho = 1 is FreshNoise. ValueError unless 0 <= rho <= 1."""
+    """sqrt(1 - rho^2) epshat + rho fresh: rho = 0 is StudentNoise, rho = 1 is FreshNoise. ValueError unless 0 <= rho <=
+    1."""
 
     rho: float = 0.3
 

@@ -32,8 +32,8 @@ class ShiftSchedule(ABC):
         gamma = round(self.level(t, process, timesteps))
         if gamma < 1:
             raise ValueError(
-                f"{self!r} puts the teacher at gamma({t}) = {gamma}, where the target is the student's own x0 and the loss is "
-                f"zero. Choose a shift with gamma(t) >= 1 at every student time {list(timesteps)}."
+                f"{self!r} puts the teacher at gamma({t}) = {gamma}, where the target is the student's own x0 and the "
+                f"loss is zero. Choose a shift with gamma(t) >= 1 at every student time {list(timesteps)}."
             )
         return min(gamma, T)
 
@@ -47,5 +47,6 @@ class ShiftSchedule(ABC):
         return False
 
     def calibrate(self, measure: Measure, process: NoiseProcess, times: Sequence[int]) -> ShiftSchedule:
-        """The schedule to train with, from measurements at the student's `times`; schedules without measurements are it."""
+        """The schedule to train with, from measurements at the student's `times`; schedules without measurements are
+        it."""
         return self

@@ -16,12 +16,14 @@ from workbench.distill.shifts.table import TableShift
 
 @dataclass(frozen=True)
 class CalibratedShift(ShiftSchedule):
-    """The gamma(t) in [lowest t, t] at which std(target) / std(teacher at 25 steps) = 1, measured before training starts.
+    """The gamma(t) in [lowest t, t] at which std(target) / std(teacher at 25 steps) = 1, measured before training
+    starts.
 
-    A shift changes the spread of the target (method.md section 6: a gain above 1 for gamma below t, while a coarse teacher
-    shrinks it); this one removes that effect, so that what remains is the shift's own. Levels are tried from t downwards
-    until the ratio passes 1, and the crossing is interpolated. Where there is none the level with the ratio nearest to 1
-    is taken, with a warning. The ratio is that of a student which has learnt its target (`Diagnostics.spread`).
+    A shift changes the spread of the target (method.md section 6: a gain above 1 for gamma below t, while a coarse
+    teacher shrinks it); this one removes that effect, so that what remains is the shift's own. Levels are tried from t
+    downwards until the ratio passes 1, and the crossing is interpolated. Where there is none the level with the ratio
+    nearest to 1 is taken, with a warning. The ratio is that of a student which has learnt its target
+    (`Diagnostics.spread`).
 
     Raises:
         ValueError: unless 0 < lowest < 1 and points >= 2; or if it is used before it was calibrated.
@@ -56,14 +58,14 @@ class CalibratedShift(ShiftSchedule):
 def _crossing(t: int, candidates: list[int], measure: Measure) -> int:
     """The level, from t downwards, at which the ratio first passes 1; the nearest to 1 if it never does."""
     ratios: dict[int, float] = {}
+    above, before = candidates[0], 1.0
     for gamma in candidates:
         ratios[gamma] = ratio = measure(t, gamma)
         if not math.isfinite(ratio):
             raise ValueError(f"CalibratedShift: the target's spread at t = {t} is not finite ({ratio}).")
         if len(ratios) > 1 and (before - 1) * (ratio - 1) <= 0:
-            above = candidates[len(ratios) - 2]
             return round(above + (gamma - above) * (1 - before) / (ratio - before))
-        before = ratio
+        above, before = gamma, ratio
     nearest = min(ratios, key=lambda gamma: abs(ratios[gamma] - 1))
     warnings.warn(
         f"CalibratedShift: std(target) / std(teacher at 25 steps) never passes 1 at t = {t}; gamma = {nearest} has the "

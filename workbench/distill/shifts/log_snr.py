@@ -15,8 +15,8 @@ from workbench.distill.shifts.base import ShiftSchedule
 class LogSNRShift(ShiftSchedule):
     """The time whose log(alpha^2 / sigma^2) is that of t plus delta: delta > 0 looks below the student's level.
 
-    The nearest time of the schedule is taken. Where alpha_T = 0 the log-SNR of T is -inf and is counted from T - 1, as in
-    LogSNRGrid. ValueError for a delta that is not finite.
+    The nearest time of the schedule is taken. Where alpha_T = 0 the log-SNR of T is -inf and is counted from T - 1, as
+    in LogSNRGrid. ValueError for a delta that is not finite.
     """
 
     delta: float = 1.5  # nats of log(alpha^2 / sigma^2)

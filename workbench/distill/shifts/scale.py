@@ -21,8 +21,8 @@ class ScaleShift(ShiftSchedule):
     def __post_init__(self) -> None:
         if not 0 < self.factor <= 1:
             raise ValueError(
-                f"ScaleShift factor must be above 0 and at most 1, but got {self.factor}: gamma(T) would leave the schedule. "
-                "For a teacher above t use OffsetShift."
+                f"ScaleShift factor must be above 0 and at most 1, but got {self.factor}: gamma(T) would leave the "
+                "schedule. For a teacher above t use OffsetShift."
             )
 
     def level(self, t: int, process: NoiseProcess, timesteps: Sequence[int]) -> float:

@@ -26,7 +26,8 @@ class TableShift(ShiftSchedule):
         object.__setattr__(self, "levels", tuple(self.levels))
         if not self.times or len(self.times) != len(self.levels):
             raise ValueError(
-                f"TableShift needs as many levels as times, at least one, but got {len(self.times)} and {len(self.levels)}."
+                f"TableShift needs as many levels as times, at least one, but got {len(self.times)} and "
+                f"{len(self.levels)}."
             )
         if any(a >= b for a, b in zip((0, *self.times), self.times, strict=False)):
             raise ValueError(f"TableShift times must rise from at least 1, but got {list(self.times)}.")

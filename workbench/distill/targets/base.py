@@ -33,13 +33,14 @@ class TeacherLike(Protocol):
 
 @dataclass(frozen=True)
 class Target(ABC):
-    """(state, the student's prediction there, teacher) -> an x0 to approach. Constant: no gradient passes through it."""
+    """(state, the student's prediction there, teacher) -> an x0 to approach. Constant: no gradient passes through
+    it."""
 
     @abstractmethod
     def __call__(self, state: State, pred: Prediction, teacher: TeacherLike) -> Tensor:
         """(B, C, H, W), at least float32, detached. `pred` is detached, before noise correction."""
 
-    def check(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> None:
+    def check(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> None:  # noqa: B027  # most refuse nothing
         """Refuse what cannot work, at construction: ValueError naming the remedy.
 
         Args:
@@ -52,5 +53,6 @@ class Target(ABC):
         return False
 
     def calibrate(self, spread: Callable[[Target, int], float], process: NoiseProcess, times: Sequence[int]) -> Target:
-        """The target to train with. spread(target, t) = std(target) / std(teacher at 25 steps) at the student's time t."""
+        """The target to train with. spread(target, t) = std(target) / std(teacher at 25 steps) at the student's time
+        t."""
         return self

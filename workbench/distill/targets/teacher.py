@@ -23,7 +23,8 @@ class TeacherTarget(Target):
         chi    = alpha_gamma x0S + sigma_gamma noise
         target = x0hat(f_Phi^k(chi), gamma / k),      k - 1 solver moves, then one prediction
 
-    With shift = IdentityShift and noise = StudentNoise chi is x_t, and this is plain (backward or forward) distillation.
+    With shift = IdentityShift and noise = StudentNoise chi is x_t, and this is plain (backward or forward)
+    distillation.
     Reference: Kohler et al. 2024, arXiv 2405.05224 (method.md section 2). The paper does not say which noise or k.
 
     Raises:
@@ -51,8 +52,8 @@ class TeacherTarget(Target):
             )
         if self.solver.noise_correction:
             raise ValueError(
-                "TeacherTarget solver: noise_correction belongs to the student's sampler (model.sampler). At chi the noise is "
-                "not the state. Switch it off here."
+                "TeacherTarget solver: noise_correction belongs to the student's sampler (model.sampler). At chi the "
+                "noise is not the state. Switch it off here."
             )
         if isinstance(self.guidance, tuple) and (len(self.guidance) != 2 or self.guidance[0] > self.guidance[1]):
             raise ValueError(f"TeacherTarget guidance must be a number or [low, high], but got {list(self.guidance)}.")
@@ -81,8 +82,8 @@ class TeacherTarget(Target):
                 if self.noise.forgets_the_state and process.alphas[gamma] == 0:
                     raise ValueError(
                         f"TeacherTarget: {self.shift!r} gives gamma({t}) = {gamma}, where alpha = 0 and nothing of the "
-                        f"student's x0 is left; with {self.noise!r} the target would be a random image, independent of the "
-                        "student. Use a shift with gamma(T) < T, or noise: StudentNoise."
+                        f"student's x0 is left; with {self.noise!r} the target would be a random image, independent of "
+                        "the student. Use a shift with gamma(T) < T, or noise: StudentNoise."
                     )
 
     @property

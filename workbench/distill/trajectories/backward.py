@@ -14,8 +14,8 @@ from workbench.distill.trajectories.base import Start, States, Trajectory
 
 @dataclass(frozen=True)
 class Backward(Trajectory):
-    """Backward distillation: the student is rolled out from pure noise with the sampler of inference, x_T ~ N(0, I), and
-    trained where it arrives. No real image enters; no gradient flows through the rollout.
+    """Backward distillation: the student is rolled out from pure noise with the sampler of inference, x_T ~ N(0, I),
+    and trained where it arrives. No real image enters; no gradient flows through the rollout.
 
     states: "one" draws one of the student's times and stops there; "all" trains on every state of one rollout, at one
     network call a state.

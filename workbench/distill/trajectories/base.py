@@ -47,7 +47,8 @@ class Start:
 
 @dataclass(frozen=True)
 class Trajectory(ABC):
-    """Yields the states of one tick. Send the student's prediction back, and going on costs no network call of its own."""
+    """Yields the states of one tick. Send the student's prediction back, and going on costs no network call of its
+    own."""
 
     @property
     def needs_images(self) -> bool:

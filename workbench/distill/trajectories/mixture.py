@@ -12,7 +12,8 @@ from workbench.distill.trajectories.forward import Forward
 @dataclass(frozen=True)
 class Mixture(Trajectory):
     """Each tick follows `first` with a probability that goes linearly from `share_start` to `share_end` over the share
-    `until` of the student updates, and stays there; otherwise `second`. Equal shares are a mixture without a curriculum.
+    `until` of the student updates, and stays there; otherwise `second`. Equal shares are a mixture without a
+    curriculum.
 
     ValueError unless the shares are in [0, 1] and 0 < until <= 1.
     """
