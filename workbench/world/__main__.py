@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     )
     verb("vae", "train the VAE", 800, 2e-3)
     verb("leak", "how much of a real image can be read from the noisiest state, for several schedules", None, None)
-    verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 9_000, 1e-3)
+    teacher = verb("teacher", "train the UNet and the text encoder, and write the diffusers folder", 24_000, 1e-3)
+    teacher.add_argument("--from-shipped", action="store_true", help="begin with the shipped weights, not random ones")
     verb("export", "write the teacher's folder from the last checkpoint of its training", None, None)
     verb("judge", "train the judge", 6000, 2e-3)
     verb("clip", "train the judge's CLIP", 1500, 1e-3, batch_size=96)
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> object:
     if args.verb == "teacher":
         from workbench.world import teacher
 
-        return teacher.train(TEACHER, **options)
+        return teacher.train(TEACHER, from_shipped=args.from_shipped, **options)
     if args.verb == "judge":
         from workbench.world import judge
 

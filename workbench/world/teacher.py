@@ -10,6 +10,7 @@ classifier-free guidance (Ho and Salimans 2022). The VAE must be there already.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,12 @@ def draw_captions(labels: Tensor, rng: np.random.Generator) -> list[str]:
     return out
 
 
+def draw_times(n: int, rng: np.random.Generator) -> np.ndarray:
+    """n training times, stratified: half over all of 0 .. 999, half over the noisiest 40 %, where captions decide."""
+    u = (np.arange(n) + rng.random()) / n
+    return np.where(u < 0.5, 2 * u * 1000, 600 + (2 * u - 1) * 400).astype(np.int64)
+
+
 def write(
     folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel, tokenizer: CLIPTokenizer, beta_end: float
 ) -> None:
@@ -122,6 +129,12 @@ def write(
         vae, text, tokenizer, unet, build_scheduler(beta_end), None, None, requires_safety_checker=False
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
+    for file in folder.glob(
+        "*/*.json"
+    ):  # diffusers writes where a part was loaded from, which is this machine's business
+        config = json.loads(file.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def train(
@@ -132,11 +145,13 @@ def train(
     learning_rate: float = 1.5e-3,
     images: int = 100_000,
     beta_end: float = BETA_END,
+    from_shipped: bool = False,
     work: Path = WORK,
 ) -> dict[str, float]:
     """Train on `images` draws of the teacher's fold and write the folder; the VAE is read from folder/vae.
 
-    Raises ValueError if the VAE is missing.
+    from_shipped: begin with the weights that are in the folder instead of random ones.
+    Raises ValueError if the VAE, or the weights to begin with, are missing.
     """
     if not (folder / "vae" / "config.json").is_file():
         raise ValueError(f"{folder / 'vae'}: no VAE there. Run `python -m workbench.world vae` first.")
@@ -146,15 +161,15 @@ def train(
     tokenizer = tokens.build()
     text = build_text_encoder(tokenizer).train()
     unet = build_unet(latents.shape[1], text.config.hidden_size).train().to(memory_format=torch.channels_last)
+    if from_shipped:
+        load_shipped(folder, unet, text)
     alphas_cumprod = build_scheduler(beta_end).alphas_cumprod.double()
 
     def loss(step: int) -> dict[str, Tensor]:
         rng = np.random.Generator(np.random.Philox(key=[7, step]))
         rows = torch.from_numpy(rng.integers(images, size=batch_size))
         x0 = latents[rows].float()
-        t = torch.from_numpy(
-            ((np.arange(batch_size) + rng.random()) / batch_size * 1000).astype(np.int64)
-        )  # stratified
+        t = torch.from_numpy(draw_times(batch_size, rng))
         eps = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
         a = alphas_cumprod[t].view(-1, 1, 1, 1)
         x_t = a.sqrt().float() * x0 + (1 - a).sqrt().float() * eps
@@ -172,6 +187,14 @@ def train(
     fit("teacher", networks, loss, steps=steps, learning_rate=learning_rate, ema=0.9993, work=work)
     write(folder, unet.eval(), text.eval(), tokenizer, beta_end)
     return {"parameters": sum(p.numel() for p in unet.parameters())}
+
+
+def load_shipped(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
+    """Fill both networks with the weights in the folder. Raises ValueError if there are none."""
+    for part, network in (("unet", unet), ("text_encoder", text)):
+        if not (folder / part / "config.json").is_file():
+            raise ValueError(f"{folder / part}: no weights there to begin with. Leave out --from-shipped.")
+        network.load_state_dict(type(network).from_pretrained(folder / part, use_safetensors=True).state_dict())
 
 
 def export(folder: Path, *, beta_end: float = BETA_END, work: Path = WORK) -> dict[str, int]:
