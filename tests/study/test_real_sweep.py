@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from tests.evaluate.conftest import tiny_clip_path  # noqa: F401
 from workbench.study import plan as plans
@@ -31,38 +34,44 @@ run: {retries: 0}
 """
 
 
-def test_the_real_thing_from_file_to_table_and_again(
-    tmp_path: Path,
-    tiny_teacher_path: Path,
-    tiny_clip_path: Path,  # noqa: F811
-) -> None:
+def write(folder: Path, teacher: Path, sweep: str) -> Path:
+    """A sweep of two updates on the tiny teacher."""
     base = {
-        "teacher": {"path": str(tiny_teacher_path)},
+        "teacher": {"path": str(teacher)},
         "train": {
             "student_updates": 2, "batch_size": 4, "accelerator": "cpu", "sample_every": 0, "reference_samples": 0,
             "probe_every": 0, "log_every": 1, "warmup_updates": 1,
         },
         "evaluation": {"num_images": 12, "batch_size": 6},
     }  # fmt: skip
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
-    path = tmp_path / "tiny.yaml"
-    path.write_text(SWEEP)
+    (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    (folder / "tiny.yaml").write_text(sweep)
+    return folder / "tiny.yaml"
+
+
+def run(path: Path, clip: Path) -> None:
+    """Run it with the tiny judge and CLIP; on failure show everything that was said."""
     script = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
+    command = [sys.executable, "-c", script, str(path), "--results", str(path.parent / "results"), "--workers", "1"]
     environment = {
         **os.environ,
         "PYTHONPATH": str(HERE),
-        "TINY_CLIP": str(tiny_clip_path),
-        "WORKBENCH_CACHE": str(tmp_path / "cache"),
+        "TINY_CLIP": str(clip),
+        "WORKBENCH_CACHE": str(path.parent / "cache"),
     }
+    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=400)
+    logs = "\n".join(file.read_text()[-3000:] for file in path.parent.glob("results/tiny/*/*/log.txt"))
+    assert done.returncode == 0, done.stdout + done.stderr + logs
+
+
+def test_the_real_thing_from_file_to_table_and_again(
+    tmp_path: Path,
+    tiny_teacher_path: Path,
+    tiny_clip_path: Path,  # noqa: F811
+) -> None:
+    path = write(tmp_path, tiny_teacher_path, SWEEP)
     root = tmp_path / "results" / "tiny"
-
-    def sweep() -> None:
-        command = [sys.executable, "-c", script, str(path), "--results", str(tmp_path / "results"), "--workers", "1"]
-        done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=400)
-        logs = "\n".join(file.read_text()[-3000:] for file in root.glob("*/*/log.txt"))
-        assert done.returncode == 0, done.stdout + done.stderr + logs
-
-    sweep()
+    run(path, tiny_clip_path)
     plan = plans.load(root)
     assert len(plan.cells) == 2, "one training, since inference does not train, and one reference"
     for cell in plan.cells:
@@ -77,6 +86,22 @@ def test_the_real_thing_from_file_to_table_and_again(
     written = weights.stat().st_mtime_ns
     # Another evaluation of the same student trains nothing, and what stood in the table stays as it was.
     path.write_text(SWEEP.replace("2}}", "2}, 1: {evaluation.num_inference_steps: 1}}"))
-    sweep()
+    run(path, tiny_clip_path)
     assert weights.stat().st_mtime_ns == written
     assert set(table.splitlines()) < set((root / "table.csv").read_bytes().splitlines())
+
+
+@pytest.mark.slow
+def test_a_cell_of_two_ranks_equals_one_of_one(tmp_path: Path, tiny_teacher_path: Path, tiny_clip_path: Path) -> None:  # noqa: F811
+    """Two gloo processes with the same global batch: the same student up to rounding, one result, no process left."""
+    students = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        path = write(folder, tiny_teacher_path, SWEEP.replace("{retries: 0}", f"{{retries: 0, devices: {devices}}}"))
+        run(path, tiny_clip_path)
+        (weights,) = (folder / "results" / "tiny").glob("*/*/student.safetensors")
+        students.append(load_file(weights))
+        assert (folder / "results" / "tiny" / "table.md").read_text().count("…") == 0
+    for name, tensor in students[0].items():
+        torch.testing.assert_close(tensor, students[1][name], rtol=1e-4, atol=1e-6)

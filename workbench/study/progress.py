@@ -16,7 +16,7 @@ from workbench.study.tables import build_table, terminal
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-TABLE_SECONDS = 5.0
+TABLE_SECONDS = 2.0
 LINE_SECONDS = 60.0  # without a terminal, at least one line a minute
 
 
@@ -94,7 +94,8 @@ class Progress:
             self._table_at = time.monotonic()
             self._table = terminal(build_table(self._plan, collect(self._plan, self._root)), blocks=1)
         rows = [Text(_running(running), style="dim") for running in state.running]
-        self._live.update(Group(self._table, Text(summary, style="bold"), *rows), refresh=True)
+        # What a low terminal cuts off is the end of the table.
+        self._live.update(Group(Text(summary, style="bold"), *rows, self._table), refresh=True)
 
     def _summary(self, state: State) -> str:
         left = self._eta(state)

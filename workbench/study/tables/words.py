@@ -48,7 +48,7 @@ def cells(table: Table, line: Line) -> list[Text]:
     name = line.row.label + (" (inert)" if line.inert else "")
     missing = line.seeds - line.complete - len(line.diverged) - len(line.failed)
     remarks = [f"failed {len(line.failed)}/{line.seeds or 1} ({line.failed[0]})"] if line.failed else []
-    if line.seeds and missing:
+    if line.complete and line.seeds and missing:
         remarks.append(f"{line.complete}/{line.seeds} seeds")
     texts = [Text(name, ", ".join(remarks))]
     for index, column in enumerate(table.columns):
