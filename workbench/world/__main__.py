@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     verb("judge", "train the judge", 6000, 2e-3)
     verb("clip", "train the judge's CLIP", 1500, 1e-3, batch_size=96)
     measure = verb("measure", "choose the teacher's guidance scale, score it, write workbench.json", None, None)
-    measure.add_argument("--num-images", type=int, default=1000, help="images a figure (default: %(default)s)")
+    measure.add_argument("--num-images", type=int, default=500, help="images a figure (default: %(default)s)")
     return top
 
 

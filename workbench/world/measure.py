@@ -24,8 +24,8 @@ from workbench.world.judge import accuracy, load_judge
 from workbench.world.leak import table
 from workbench.world.vae import to_signed
 
-SCALES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
-KEPT = ("FD[judge]", "align/colour", "align/background", "align/spatial", "align/texture", "align/shape")
+SCALES = (1.0, 1.5, 2.0, 3.0)
+KEPT: tuple[str, ...] = ("FD[judge]", "align/colour", "align/background", "align/spatial", "align/texture", "align/shape")
 KEPT += ("align/complex", "align/binding", "recall[judge]", "CLIP[wardrobe]", "saturation")
 
 
@@ -59,7 +59,7 @@ def kept(values: dict[str, float]) -> dict[str, float]:
     }
 
 
-def measure(folder: Path, num_images: int = 1000) -> str:
+def measure(folder: Path, num_images: int = 500) -> str:
     """Choose the scale, score the teacher, write workbench.json. Returns what was measured, as JSON."""
     curve = {}
     for scale in SCALES:
