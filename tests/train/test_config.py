@@ -252,7 +252,6 @@ def test_every_class_of_the_catalogue_can_be_named() -> None:
     ):
         assert name in text
     assert instantiate(resolve({})).model.trajectory == Backward()
-    # type: ignore[attr-defined]
     (target,) = instantiate(resolve({})).model.losses["reconstruction"].targets
     assert isinstance(target, TeacherTarget) and target.shift == ScaleShift()
 
