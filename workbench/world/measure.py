@@ -25,8 +25,8 @@ from workbench.world.leak import table
 from workbench.world.vae import to_signed
 
 SCALES = (1.0, 1.5, 2.0, 3.0)
-KEPT: tuple[str, ...] = ("FD[judge]", "align/colour", "align/background", "align/spatial", "align/texture", "align/shape")
-KEPT += ("align/complex", "align/binding", "recall[judge]", "CLIP[wardrobe]", "saturation")
+KEPT: tuple[str, ...] = ("FD[judge]", "recall[judge]", "CLIP[wardrobe]", "saturation")
+KEPT += tuple(f"align/{name}" for name in ("colour", "background", "spatial", "texture", "shape", "complex", "binding"))
 
 
 def score(teacher: Path, steps: int, guidance_scale: float, prompts: str, num_images: int) -> dict[str, float]:
