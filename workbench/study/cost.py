@@ -51,7 +51,10 @@ def _loss_passes(loss: Mapping[str, Any]) -> float:
 def evaluation_passes(settings: Mapping[str, Any]) -> float:
     """Passes of one evaluation: a student runs unguided, one pass a step."""
     subject = settings.get("subject") or "student"
-    images, steps = _number(settings, "num_images", 512), _number(settings, "num_inference_steps", 3)
+    several = _number(settings, "diversity_prompts", 16) * _number(
+        settings, "diversity_images", 8
+    )  # of one prompt each
+    images, steps = _number(settings, "num_images", 512) + several, _number(settings, "num_inference_steps", 3)
     if subject == "real":
         return 0.0
     solver = str(_group(settings, "solver").get("class_path", "")).rpartition(".")[2]
