@@ -9,7 +9,7 @@ import pytest
 from tests.project.tree import ROOT, imports, python_files
 
 VERBS = ["train", "sweep", "evaluate", "sample", "report"]
-ROOMS = ["diffusion", "models", "distill", "data", "metrics", "study", "world"]
+ROOMS = ["diffusion", "models", "distill", "training", "data", "metrics", "evaluation", "study", "world", "notebook"]
 
 # room -> what it never imports, not even inside a function
 NEVER = {
@@ -17,6 +17,8 @@ NEVER = {
     "models": ["lightning", "optuna", "yaml", "torchvision"],
     "distill": ["optuna", "yaml", "workbench.study"],
     "metrics": ["torchvision", "lightning", "optuna", "workbench.distill", "workbench.study"],
+    "training": ["optuna", "workbench.study", "workbench.evaluation"],
+    "evaluation": ["lightning", "optuna", "workbench.study", "workbench.training"],
     "study": [
         "torch",
         "lightning",
@@ -28,7 +30,7 @@ NEVER = {
     ],
 }
 # A training process knows nothing of Optuna: importing it there is how two ranks come to two trials.
-TRAINING_SIDE = ["train.py", "evaluate.py", "sample.py", "cell.py", "config.py", "data"]
+TRAINING_SIDE = ["train.py", "evaluate.py", "sample.py", "cell.py", "config.py", "data", "training", "evaluation"]
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
