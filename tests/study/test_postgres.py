@@ -1,0 +1,76 @@
+"""The ledger on a real PostgreSQL, started on loopback by the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.study.fakes import plan_of, sweep
+from tests.study.test_ledger import WORKER
+from workbench.study import plan
+from workbench.study.ledger import Ledger
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [
+    Path(found) for found in [shutil.which("initdb")] if found
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """URL of an empty database. PostgreSQL refuses to run as root: there the user postgres runs it."""
+    if not PROGRAMS:
+        pytest.skip("PostgreSQL is not installed here (Debian: apt-get install postgresql)")
+    # Not pytest's folder: another session of pytest closes that for other users.
+    folder = Path(tempfile.mkdtemp(prefix="workbench-postgres-"))
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+        user = {"user": "postgres", "cwd": "/"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    create = [str(PROGRAMS[-1]), "-D", str(data), "-U", "bench", "--auth=trust", "--no-sync"]
+    subprocess.run(create, check=True, capture_output=True, **user)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off".split()
+    command = [str(PROGRAMS[-1].with_name("postgres")), "-D", str(data), *options]
+    with open(os.devnull, "w") as quiet:
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet, **user)
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, "PostgreSQL did not start"
+            time.sleep(0.1)
+        yield f"postgresql://bench@127.0.0.1:{port}/postgres"
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_four_workers_run_24_cells_once_each(server: str, tmp_path: Path) -> None:
+    made = plan_of(tmp_path, sweep(seeds=12))
+    root = tmp_path / "results"
+    Ledger(made, root, server).restock()
+    plan.save(made, root)
+    code = WORKER.replace("Ledger(plan.load(root), root)", f"Ledger(plan.load(root), root, {server!r})")
+    workers = [subprocess.Popen([sys.executable, "-c", code, str(root)]) for _ in range(4)]
+    assert [worker.wait(100) for worker in workers] == [0] * 4
+    counts = Counter((root / "completions.txt").read_text().split())
+    assert counts == dict.fromkeys(made.keys, 1) and len(counts) == 24
+    assert not (root / "study.journal").exists()
