@@ -87,7 +87,8 @@ def ground_share(images: Tensor, ground: str) -> float:
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """95 % interval of a share of n (Wilson 1927): stays inside [0, 1] where the normal one does not."""
     centre, half = share + z**2 / (2 * n), z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
+    low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    return max(low, 0.0), min(high, 1.0)  # rounding passes the ends by 1e-17
 
 
 def plot_shares(shares: Mapping[str, Mapping[str, float]], n: int, ground: str) -> Figure:
