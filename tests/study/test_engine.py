@@ -340,3 +340,36 @@ def test_fifty_kills_of_workers_and_of_the_sweep_lose_nothing(tmp_path: Path) ->
         until(lambda: processes(path) == {}, seconds=10)
     run(path)
     assert unfinished(path) == []
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room."""
+    try:
+        with open(path, "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+    except OSError:
+        pass  # that was the purpose
+
+
+@pytest.mark.slow
+def test_a_disk_that_really_fills_up_and_is_emptied_again(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=230m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        path = write(small, slow_sweep())
+        process = start(path, "--workers", "2")
+        until(lambda: any((root_of(path) / "shift-slow").glob("*/steps.txt")))
+        fill(small / "filler")
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 74, out
+        assert "oom left on the disk" in out and "same command again" in out and "Traceback" not in out
+        (small / "filler").unlink()
+        run(path, "--workers", "2")
+        assert {name: (root_of(path) / name).read_bytes() for name in TABLES} == undisturbed
+        assert not list(small.rglob(".tmp*"))
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)

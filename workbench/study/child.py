@@ -56,18 +56,18 @@ def run(folder: Path, program: str, leash: int | None, append_log: bool = True) 
     try:
         beat(folder, "starting", 0.0, STARTUP_LIMIT)
         importlib.import_module(program).run_cell(folder)
+        sys.stdout.flush()
         return 0
     except BaseException as error:
-        traceback.print_exc()
         kind, message = classify(error)
         try:
+            traceback.print_exc()
+            sys.stderr.flush()
             write_json(folder / "attempt.json", {"kind": kind, "message": message})
-        except Exception as second:
-            print(f"The failure could not be noted: {second}", file=sys.stderr)
+        except Exception:
+            pass  # the log and the note lie on the disk that may be full; the exit status says it then
         return EXIT_DISK_FULL if kind == "disk full" else 1
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         lock.release()
 
 

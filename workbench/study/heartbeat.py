@@ -27,8 +27,12 @@ class Beat:
 def beat(folder: Path, phase: str, progress: float, limit: float) -> None:
     """Write the beat. No fsync: a beat that a crash loses says nothing anyway."""
     temporary = folder / f".tmp-beat-{os.getpid()}"
-    temporary.write_text(json.dumps({"phase": phase, "progress": progress, "limit": limit, "time": time.time()}))
-    os.replace(temporary, folder / "heartbeat")
+    try:
+        temporary.write_text(json.dumps({"phase": phase, "progress": progress, "limit": limit, "time": time.time()}))
+        os.replace(temporary, folder / "heartbeat")
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def last_beat(folder: Path) -> tuple[Beat, float] | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from workbench.study import lease, plan, provenance
 from workbench.study.child import die_with_parent
@@ -159,18 +160,22 @@ def main() -> None:
     options = Options(**{**raw, "devices": tuple(raw["devices"])})
     try:
         Worker(Path(sys.argv[1]), options, lambda: stopped or os.getppid() != parent).run()
-    except DiskFullError as error:
-        print(f"disk full: {error}", file=sys.stderr)
-        sys.exit(EXIT_DISK_FULL)
-    except SweepError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        problem = explained(error, Path(sys.argv[1]))
+    except (SweepError, OSError) as error:
+        problem = explained(error, Path(sys.argv[1])) if isinstance(error, OSError) else error
         if isinstance(problem, DiskFullError):
-            print(f"disk full: {problem}", file=sys.stderr)
-            sys.exit(EXIT_DISK_FULL)
+            _leave(EXIT_DISK_FULL, str(problem))
+        if isinstance(problem, SweepError):
+            _leave(1, str(problem))
         raise
+
+
+def _leave(status: int, message: str) -> NoReturn:
+    """Say why, if that is possible: the log lies on the disk that may be full, and the status matters more."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass
+    os._exit(status)
 
 
 if __name__ == "__main__":
