@@ -38,8 +38,15 @@ def test_drawing_from_an_evaluations_noise_gives_its_images(tiny_teacher):
 
 def test_a_judge_that_sees_every_ground_gives_the_share(case):
     real = case.images.float() / 127.5 - 1
-    assert autopsy.ground_share(real, "blue") >= 5 / 6  # the shipped judge on real images: 99 % and more
-    assert autopsy.ground_share(real, "red") <= 1 / 6
+    assert autopsy.find(real, "blue").share >= 5 / 6  # the shipped judge on real images: 99 % and more
+    assert autopsy.find(real, "red").share <= 1 / 6
+
+
+def test_grey_images_have_no_saturation_and_vivid_ones_have():
+    grey, red = torch.zeros(3, 3, 32, 32), torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(3, 3, 32, 32)
+    assert autopsy.find(grey, "blue").saturation == 0
+    assert autopsy.find(red, "blue").saturation == 1
+    assert autopsy.find(red, "blue").saturation_interval == (1, 1)
 
 
 def test_the_interval_holds_the_share_and_stays_inside():
@@ -53,8 +60,12 @@ def test_the_interval_holds_the_share_and_stays_inside():
 
 
 def test_a_marker_stands_at_its_share_in_the_order_given():
-    shares = {who: {autopsy.CLEAN: a, autopsy.LEAKY: b} for who, a, b in (("x", 0.1, 0.9), ("y", 0.2, 0.3))}
-    axes = autopsy.plot_shares(shares, 48, "blue").axes[0]
+    def finding(share):
+        return autopsy.Finding(share, (share - 0.1, share + 0.1), 0.5, (0.4, 0.6))
+
+    starts = {"x": (0.1, 0.9), "y": (0.2, 0.3)}
+    found = {who: {autopsy.CLEAN: finding(a), autopsy.LEAKY: finding(b)} for who, (a, b) in starts.items()}
+    axes = autopsy.plot_findings(found, 48, "blue").axes[0]
     markers = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None"}
     assert markers == {f"from {autopsy.CLEAN}": [0.1, 0.2], f"from {autopsy.LEAKY}": [0.9, 0.3]}
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "y"]

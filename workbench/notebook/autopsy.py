@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from workbench.data.wardrobe import Record, Wardrobe
 from workbench.data.wardrobe.attributes import VALUES
 from workbench.diffusion import Draws, sample
 from workbench.evaluation.generator import Generator
+from workbench.metrics import to_uint8
+from workbench.metrics.appearance import NAMES, appearance
 from workbench.models import Teacher
 from workbench.world.judge import load_judge
 
@@ -77,11 +80,25 @@ def draw(generator: Generator, captions: Sequence[str], x_T: Tensor) -> Tensor:
     return teacher.decode(latents).clamp(-1, 1).cpu()
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What n images of one sampler and one start look like; intervals are (low, high) of 95 %."""
+
+    share: float  # of images whose ground the shipped judge takes for the one in question
+    share_interval: tuple[float, float]
+    saturation: float  # mean over images, in [0, 1] (workbench.metrics.appearance)
+    saturation_interval: tuple[float, float]
+
+
 @torch.no_grad()
-def ground_share(images: Tensor, ground: str) -> float:
-    """Share of images (n, 3, 32, 32) in [-1, 1] whose ground the shipped judge takes for this one."""
-    seen = load_judge().attributes((images + 1) / 2)["background"].argmax(dim=1)
-    return float((seen == VALUES["background"].index(ground)).float().mean())
+def find(images: Tensor, ground: str) -> Finding:
+    """The finding of images (n, 3, 32, 32) in [-1, 1], n >= 2."""
+    pictures = to_uint8(images)
+    seen = load_judge().attributes(pictures.float() / 255)["background"].argmax(dim=1)
+    share = float((seen == VALUES["background"].index(ground)).double().mean())
+    saturation = appearance(pictures)[:, NAMES.index("saturation")]
+    mean, half = float(saturation.mean()), 1.96 * float(saturation.std()) / sqrt(len(images))
+    return Finding(share, wilson(share, len(images)), mean, (mean - half, mean + half))
 
 
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -91,22 +108,35 @@ def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(low, 0.0), min(high, 1.0)  # rounding passes the ends by 1e-17
 
 
-def plot_shares(shares: Mapping[str, Mapping[str, float]], n: int, ground: str) -> Figure:
-    """who -> start -> share of images on this ground, with 95 % intervals; the first entry is at the top."""
-    figure = Figure(figsize=(8, 1.4 + 0.45 * len(shares)), layout="constrained")
-    axes = figure.add_subplot()
-    starts = list(next(iter(shares.values())))
-    for start, style, shift in zip(starts, STYLES, (-0.1, 0.1), strict=True):
-        for height, by_start in enumerate(shares.values()):
-            low, high = wilson(by_start[start], n)
-            axes.plot([low, high], [height + shift] * 2, color=style["color"], linewidth=2, alpha=0.5)
-        values = [by_start[start] for by_start in shares.values()]
-        axes.plot(values, [h + shift for h in range(len(values))], linestyle="", **style, label=f"from {start}")
-    axes.axvline(1 / 8, color="black", linewidth=0.8, linestyle=":", label="one of eight grounds")
-    axes.set_yticks(range(len(shares)), list(shares))
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel(f"share of {n} images whose ground the judge calls {ground} (bars: 95 % intervals)")
-    axes.set_title(f"Captions that leave the ground out, images that all have a {ground} one", fontsize=11)
+def plot_findings(findings: Mapping[str, Mapping[str, Finding]], n: int, ground: str) -> Figure:
+    """who -> start -> finding of n images. A line an entry, the first at the top; left the ground, right the colour."""
+    figure = Figure(figsize=(9.5, 1.5 + 0.4 * len(findings)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for start, style, shift in zip((CLEAN, LEAKY), STYLES, (-0.12, 0.12), strict=True):
+        column = [by_start[start] for by_start in findings.values()]
+        heights = [height + shift for height in range(len(column))]
+        shares, saturations = [f.share for f in column], [f.saturation for f in column]
+        _markers(left, heights, shares, [f.share_interval for f in column], style, f"from {start}")
+        _markers(right, heights, saturations, [f.saturation_interval for f in column], style, "")
+    left.axvline(1 / 8, color="black", linewidth=0.8, linestyle=":", label="one of eight grounds")
+    left.set_yticks(range(len(findings)), list(findings))
+    left.invert_yaxis()
+    left.set(xlim=(-0.02, 1.02), xlabel=f"share of {n} images on {ground}, as the judge sees them")
+    right.set(xlabel="mean saturation, 0 to 1")
+    figure.suptitle(f"Captions that leave the ground out, images that all have a {ground} one", fontsize=11)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
+
+
+def _markers(
+    axes: Axes,
+    heights: Sequence[float],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    style: Mapping[str, str],
+    label: str,
+) -> None:
+    """Values as markers, their intervals as bars through them."""
+    for height, interval in zip(heights, intervals, strict=True):
+        axes.plot(interval, [height, height], color=style["color"], linewidth=2, alpha=0.5)
+    axes.plot(values, heights, linestyle="", color=style["color"], marker=style["marker"], label=label)

@@ -86,13 +86,20 @@ def _by_t(
         axes.text(0.5, 0.5, f"this run did not log\n{name}", transform=axes.transAxes, ha="center", va="center")
 
 
-def plot_runs(runs: Mapping[str, Sequence[Sequence[Row]]], name: str, ylabel: str, baseline: str = "") -> Figure | None:
+def plot_runs(
+    runs: Mapping[str, Sequence[Sequence[Row]]],
+    name: str,
+    ylabel: str,
+    baseline: str = "",
+    level: float | None = None,
+) -> Figure | None:
     """A panel for each t, a line for each arm: the mean over its seeds of the running mean; None if nobody logged it.
 
     Args:
         runs: label of an arm -> rows of `read_metrics`, one list a seed.
         name: the scalar, as "distance/reconstruction".
         baseline: label of the arm that is drawn in black.
+        level: where a thin line says what is wanted, say a ratio of 1.
     """
     by_arm = {label: [series(rows, name) for rows in seeds] for label, seeds in runs.items()}
     times = sorted({t for seeds in by_arm.values() for one in seeds for t in one}, reverse=True)
@@ -105,6 +112,8 @@ def plot_runs(runs: Mapping[str, Sequence[Sequence[Row]]], name: str, ylabel: st
             if line := _mean_line([one[t] for one in seeds if t in one]):
                 style = {"color": "black", "linewidth": 2} if label == baseline else {"color": f"C{index % 10}"}
                 axes.plot(*line, label=label, **style)
+        if level is not None:
+            axes.axhline(level, color="black", linewidth=0.8, linestyle=":")
         axes.set(title=f"t = {t}", xlabel="student update")
     panels[0].set_ylabel(ylabel)
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
