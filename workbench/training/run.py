@@ -110,6 +110,8 @@ class Run:
         trainer = self._trainer()
         if teacher.device != trainer.strategy.root_device:
             teacher.to(trainer.strategy.root_device)
+        if config.train.precision == "64-true":
+            teacher.to(dtype=torch.float64)
         state = load_checkpoint(self.folder)
         module, draws = self._module(teacher, state["tick"] if state else 0)
         if self.is_main:
