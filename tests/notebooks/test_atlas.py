@@ -1,6 +1,7 @@
 """The atlas: measurement and closed form are two routes to one number."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -19,10 +20,10 @@ UNIT = Gaussian.unit()
 
 
 @dataclasses.dataclass
-class ClosedTeacher:
+class _ClosedTeacher:
     """N(0, std^2) data and the optimal denoiser: what of a Teacher the atlas touches."""
 
-    std: object = 1.0
+    std: Any = 1.0
     latent_shape: tuple = (2, 8, 8)
     device: str = "cpu"
 
@@ -35,6 +36,9 @@ class ClosedTeacher:
 
     def encode_text(self, captions):
         return torch.zeros(len(captions), 1, 1)
+
+
+ClosedTeacher: Any = _ClosedTeacher  # no Teacher, but all that is asked of one
 
 
 @pytest.mark.parametrize("how", [Solving(5, DDIM()), Solving(25, DDIM()), Solving(5, DPMSolverPP())], ids=str)

@@ -1,5 +1,7 @@
 """The leak autopsy: its cases, its sampler and its interval."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -65,7 +67,7 @@ def test_a_marker_stands_at_its_share_in_the_order_given():
 
     starts = {"x": (0.1, 0.9), "y": (0.2, 0.3)}
     found = {who: {autopsy.CLEAN: finding(a), autopsy.LEAKY: finding(b)} for who, (a, b) in starts.items()}
-    axes = autopsy.plot_findings(found, 48, "blue").axes[0]
+    axes: Any = autopsy.plot_findings(found, 48, "blue").axes[0]
     markers = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None"}
     assert markers == {f"from {autopsy.CLEAN}": [0.1, 0.2], f"from {autopsy.LEAKY}": [0.9, 0.3]}
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "y"]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,13 @@ from tests.project.tree import ROOT
 from workbench.notebook.curves import plot_run, plot_runs, read_metrics, series, smooth
 
 NAME = "distance/reconstruction"
+
+
+def lines(*arguments, **options) -> Any:
+    """The lines of the first panel."""
+    figure = plot_runs(*arguments, **options)
+    assert figure is not None
+    return figure.axes[0].lines
 
 
 def rows(values, t=1000):
@@ -33,16 +41,21 @@ def test_a_running_mean_keeps_constants_lines_and_short_curves():
 
 def test_an_arms_curve_is_the_mean_over_its_seeds():
     runs = {"arm": [rows([1.0] * 30), rows([3.0] * 30)], "base": [rows([7.0] * 30)]}
-    figure = plot_runs(runs, NAME, "distance", baseline="base")
-    lines = {line.get_label(): line for line in figure.axes[0].lines}
-    np.testing.assert_allclose(lines["arm"].get_ydata(), 2.0)
-    assert lines["base"].get_color() == "black"
+    drawn = {line.get_label(): line for line in lines(runs, NAME, "distance", baseline="base")}
+    np.testing.assert_allclose(drawn["arm"].get_ydata(), 2.0)
+    assert drawn["base"].get_color() == "black"
 
 
 def test_a_seed_counts_only_where_all_have_been():
     short, long = rows([1.0] * 10), rows([3.0] * 30)
-    line = plot_runs({"arm": [short, long]}, NAME, "distance").axes[0].lines[0]
+    (line,) = lines({"arm": [short, long]}, NAME, "distance")
     assert line.get_xdata().max() == 10
+
+
+def test_a_level_that_seeds_visited_at_different_times_has_no_panel():
+    early, late = rows([1.0] * 3, t=333), [{**row, "update": 20 + row["update"]} for row in rows([1.0] * 3, t=333)]
+    figure = plot_runs({"arm": [early + rows([1.0] * 30), late + rows([1.0] * 30)]}, NAME, "distance")
+    assert figure is not None and [axes.get_title() for axes in figure.axes] == ["t = 1000"]
 
 
 def test_what_nobody_logged_has_no_figure():

@@ -25,6 +25,7 @@ def folder(tmp_path):
     save(plan, root)
     for cell in plan.cells:
         worse = "forward" in cell.arm
+        assert cell.seed is not None
         evaluations = {}
         for task in cell.tasks:
             fd = 10.0 + worse + 0.1 * cell.seed
@@ -47,7 +48,8 @@ def test_the_table_is_that_of_the_files(folder):
     study = open_study(folder)
     (line,) = [line for line in study.table.blocks[0].lines if line.row.name != study.table.baseline]
     assert line.figures["FD[judge]"].mean == pytest.approx(11.1)
-    assert line.figures["FD[judge]"].comparison.difference == pytest.approx(1.0)
+    comparison = line.figures["FD[judge]"].comparison
+    assert comparison is not None and comparison.difference == pytest.approx(1.0)
 
 
 def test_figures_are_drawn_and_the_study_stays_untouched(folder):

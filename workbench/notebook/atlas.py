@@ -182,7 +182,7 @@ def plot_ratios(
 
     measured: how -> gamma / T -> ratio. also: further settings to draw the closed forms of.
     """
-    shares = np.linspace(0.2, 1, 17)
+    shares = np.linspace(0.2, 1, 17).tolist()
     figure = Figure(figsize=(9.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
     axes.axhline(1, color="black", linewidth=0.8)

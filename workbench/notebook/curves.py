@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
 SMOOTHING = 9  # visits of one t in a running mean, at most
+FEW = 12  # points of a curve that get markers
 
 
 def read_metrics(run_dir: Path) -> list[Row]:
@@ -93,7 +94,9 @@ def plot_runs(
     baseline: str = "",
     level: float | None = None,
 ) -> Figure | None:
-    """A panel for each t, a line for each arm: the mean over its seeds of the running mean; None if nobody logged it.
+    """A panel for each t, a line for each arm: the mean over its seeds of the running mean.
+
+    None if nobody logged it, or the seeds of no arm visited a t in a common range.
 
     Args:
         runs: label of an arm -> rows of `read_metrics`, one list a seed.
@@ -103,15 +106,19 @@ def plot_runs(
     """
     by_arm = {label: [series(rows, name) for rows in seeds] for label, seeds in runs.items()}
     times = sorted({t for seeds in by_arm.values() for one in seeds for t in one}, reverse=True)
-    if not times:
+    lines = {
+        t: {arm: _mean_line([one[t] for one in seeds if t in one]) for arm, seeds in by_arm.items()} for t in times
+    }
+    shown = {t: found for t in times if (found := {arm: line for arm, line in lines[t].items() if line})}
+    if not shown:
         return None
-    figure = Figure(figsize=(3.6 * len(times) + 2.2, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(times), squeeze=False)[0]
-    for axes, t in zip(panels, times, strict=True):
-        for index, (label, seeds) in enumerate(by_arm.items()):
-            if line := _mean_line([one[t] for one in seeds if t in one]):
-                style = {"color": "black", "linewidth": 2} if label == baseline else {"color": f"C{index % 10}"}
-                axes.plot(*line, label=label, **style)
+    figure = Figure(figsize=(3.6 * len(shown) + 2.2, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    arms = list(by_arm)
+    for axes, (t, found) in zip(panels, shown.items(), strict=True):
+        for label, (updates, values) in found.items():
+            style = {"color": "black", "linewidth": 2} if label == baseline else {"color": f"C{arms.index(label) % 10}"}
+            axes.plot(updates, values, marker="." if len(updates) <= FEW else None, label=label, **style)
         if level is not None:
             axes.axhline(level, color="black", linewidth=0.8, linestyle=":")
         axes.set(title=f"t = {t}", xlabel="student update")
