@@ -67,7 +67,7 @@ def test_correction_touches_only_steps_from_T(corrected):
 @pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
 @pytest.mark.parametrize("name", ["zero_snr", "flow"])
 def test_correction_is_inert_without_signal_at_T(corrected, name):
-    # method.md section 5, 2: the implied noise already is x_T, bit for bit since alpha_T = 0 and sigma_T = 1 exactly.
+    # METHOD.md section 5, 2: the implied noise already is x_T, bit for bit since alpha_T = 0 and sigma_T = 1 exactly.
     process = PROCESSES[name]
     plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
     assert corrected.correction_is_inert(process) and not plain.correction_is_inert(process)
@@ -82,7 +82,7 @@ def test_correction_is_inert_without_signal_at_T(corrected, name):
 
 @pytest.mark.parametrize("corrected", CORRECTED, ids=repr)
 def test_correction_does_nothing_for_one_step(corrected):
-    # method.md section 5, 5: sigma' = 0 at the only move.
+    # METHOD.md section 5, 5: sigma' = 0 at the only move.
     process = sd_process()
     plain = type(corrected)(**{**vars(corrected), "noise_correction": False})
     denoise = mixture(process, "epsilon").bind()
@@ -95,7 +95,7 @@ def test_correction_does_nothing_for_one_step(corrected):
     [(0.3, 0.7348, 0.8206, 0.8216), (0.5, 0.9869, 1.0594, 1.0607), (0.8, 1.2942, 1.3401, 1.3416)],
 )
 def test_correction_removes_the_bias_of_the_first_step(alphas_cumprod, without, corrected, true):
-    # method.md section 5, 2: data N(1.5, .25), two times, the optimal network. The step is linear in x_T ~ N(0, 1), so
+    # METHOD.md section 5, 2: data N(1.5, .25), two times, the optimal network. The step is linear in x_T ~ N(0, 1), so
     # its mean is its value at x_T = 0.
     mu, variance, alpha_T = 1.5, 0.25, 0.0683
     alphas = torch.tensor([1.0, alphas_cumprod**0.5, alpha_T], dtype=torch.float64)

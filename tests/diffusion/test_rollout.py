@@ -20,7 +20,7 @@ def steps_of(denoise, sampler, x_T: Tensor) -> list[Step]:
 
 @EVERY
 def test_training_and_inference_see_bitwise_the_same_states(sampler):
-    # method.md section 5, 6
+    # METHOD.md section 5, 6
     denoise, x_T = mixture(sd_process(), "epsilon").bind(), normal(4, 2, 2, 2).float()
     seen: list[Step] = []
     x_0 = sample(sd_process(), denoise, x_T, TIMES, sampler, noise=move_noise, callback=seen.append)
@@ -67,7 +67,7 @@ def test_the_callback_sees_every_prediction_and_costs_nothing():
 
 
 def test_one_step_has_an_empty_rollout():
-    # method.md section 5, 5
+    # METHOD.md section 5, 5
     counting = Counting(mixture(sd_process()).bind())
     states = rollout(sd_process(), counting, normal(4, 2, 2, 2), [1000], DDIM())
     assert next(states).timestep == 1000 and counting.times == []
@@ -78,7 +78,7 @@ def test_one_step_has_an_empty_rollout():
 
 @EVERY
 def test_the_rollout_is_a_constant_for_the_gradient(sampler):
-    # method.md section 5, 7: the gradient with the rollout equals that with its result put in by hand.
+    # METHOD.md section 5, 7: the gradient with the rollout equals that with its result put in by hand.
     student = GaussianDenoiser(sd_process(), mean=0.3, std=0.8, prediction_type="epsilon", learnable=True)
     x_T = normal(4, 2, 2, 2)
 
@@ -114,7 +114,7 @@ def test_times_that_do_not_fall_are_refused_before_the_first_state(times):
 
 @pytest.mark.parametrize("start", [1000, 700, 3])
 def test_one_teacher_step_is_one_prediction(start):
-    # method.md section 5, 10
+    # METHOD.md section 5, 10
     x = normal(4, 2, 2, 2)
     answer = solve(sd_process(), mixture(sd_process()).bind(), x, start, 1, DDIM())
     expected = mixture(sd_process())(x, torch.full((4,), start))
@@ -132,14 +132,14 @@ def test_k_steps_are_k_minus_one_moves_and_a_prediction_at_t_over_k(sampler, cal
 
 
 def test_more_steps_than_times_drop_the_duplicates():
-    # method.md section 5, 11
+    # METHOD.md section 5, 11
     counting = Counting(mixture(sd_process()).bind())
     solve(sd_process(), counting, normal(4, 2, 2, 2), 3, 10, DDIM())
     assert counting.times == [3, 2, 1]
 
 
 def test_the_answer_is_detached():
-    # method.md section 5, 7: the teacher receives no gradient
+    # METHOD.md section 5, 7: the teacher receives no gradient
     teacher = GaussianDenoiser(sd_process(), learnable=True)
     x = normal(4, 2, 2, 2).requires_grad_()
     answer = solve(sd_process(), teacher.bind(), x, 700, 4, DDIM())

@@ -1,4 +1,4 @@
-"""The closed forms of the method: what shifting, the noise in chi and the loss's weights do (method.md, 5 and 6)."""
+"""The closed forms of the method: what shifting, the noise in chi and the loss's weights do (METHOD.md, 5 and 6)."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TestDistances:
         assert at(L1()) == pytest.approx([0.5] * 3)
         assert at(PseudoHuber(c=0.5)) == pytest.approx([math.sqrt(0.5) - 0.5] * 3)
         snr = [float((process.alphas[i] / process.sigmas[i]) ** 2) for i in (1000, 667, 333)]
-        assert [1 / s for s in snr] == pytest.approx([213, 8.5, 0.9], rel=0.05)  # the imbalance of method.md section 6
+        assert [1 / s for s in snr] == pytest.approx([213, 8.5, 0.9], rel=0.05)  # the imbalance of METHOD.md section 6
         assert at(SNRWeighted(maximum=10)) == pytest.approx([0.25 * s for s in snr], rel=1e-5)
         assert at(SNRWeighted(maximum=0.01)) == pytest.approx([0.25 * min(s, 0.01) for s in snr], rel=1e-5)
 

@@ -1,4 +1,4 @@
-"""TeacherTarget: the identities of method.md sections 5 and 6."""
+"""TeacherTarget: the identities of METHOD.md sections 5 and 6."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_sub_steps_are_distinct_times_of_the_teacher_and_duplicates_are_dropped(
     assert seen == [3, 2, 1]
 
 
-# method.md section 6: fixed-point std / true std at T for unit Gaussian data on Stable Diffusion's schedule.
+# METHOD.md section 6: fixed-point std / true std at T for unit Gaussian data on Stable Diffusion's schedule.
 FIXED_POINTS = {5: [0.76, 0.88, 1.12, 1.56, 1.93], 25: [0.94, 1.07, 1.32, 1.82, 2.23]}
 
 
@@ -141,7 +141,7 @@ def test_fixed_point_gain_of_the_students_own_noise(steps: int, position: int, f
 
 @pytest.mark.parametrize(("factor", "expected"), [(0.8, 0.16), (0.6, 0.35)])
 def test_fresh_noise_shrinks_the_spread_with_every_fit(factor: float, expected: float) -> None:
-    """E[target | x0S] = gain x0S with gain far below 1 at k = 5: the collapse of method.md section 6."""
+    """E[target | x0S] = gain x0S with gain far below 1 at k = 5: the collapse of METHOD.md section 6."""
     process = sd_process()
     teacher = AnalyticTeacher(gaussian(process, 0.0, 1.0))
     state = state_at(process, 1000)

@@ -102,7 +102,7 @@ def test_mixtures_that_do_not_fit_are_refused():
 
 
 def test_epsilon_without_signal_at_T_is_refused_at_construction():
-    # method.md section 5, 3
+    # METHOD.md section 5, 3
     with pytest.raises(ValueError, match="alpha_T = 0"):
         GaussianDenoiser(PROCESSES["zero_snr"], prediction_type="epsilon")
 

@@ -57,7 +57,7 @@ def test_autocast_reaches_the_network_and_not_the_coefficients(tiny_teacher):
 
 
 def test_epsilon_without_signal_at_T_is_refused_at_construction(tiny_teacher):
-    # method.md section 5, 3
+    # METHOD.md section 5, 3
     with pytest.raises(ValueError, match=r"alpha_T = 0.*v_prediction"):
         UNetDenoiser(tiny_teacher.denoiser.unet, PROCESSES["zero_snr"], "epsilon")
 

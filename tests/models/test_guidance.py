@@ -24,7 +24,7 @@ class Batches(GaussianDenoiser):
 
 
 def test_scale_one_is_the_conditional_network_in_one_undoubled_call():
-    # method.md section 5, 10
+    # METHOD.md section 5, 10
     denoiser = Batches(sd_process(), 0.3, 0.5)
     pred = GuidedDenoiser(denoiser, UNCOND, 1.0)(X, T, COND)
     assert denoiser.__dict__["batches"] == [3]

@@ -33,7 +33,7 @@ def test_prediction_type_and_schedule_come_from_the_scheduler(tmp_path, predicti
 
 
 def test_an_epsilon_teacher_without_signal_at_T_is_refused_at_loading(tmp_path):
-    # method.md section 5, 3
+    # METHOD.md section 5, 3
     with pytest.raises(ValueError, match=r"alpha_T = 0.*rescale_betas_zero_snr"):
         load_teacher(make_tiny_teacher(tmp_path, "epsilon", zero_terminal_snr=True))
 

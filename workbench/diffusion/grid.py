@@ -97,7 +97,7 @@ def teacher_timesteps(process: NoiseProcess, start: int, steps: int) -> list[int
     """[0, start] in `steps` equal intervals, rounded to the schedule: start > ... > 0, without the 0.
 
     Distinct and falling: where start < steps, times that round to the same value, or to 0, are dropped.
-    This is the "t/k" of method.md section 2: the solver makes len - 1 moves and predicts x_0 at the last time.
+    This is the "t/k" of METHOD.md section 2: the solver makes len - 1 moves and predicts x_0 at the last time.
 
     Raises:
         ValueError: start is not in 1..T, or steps < 1.

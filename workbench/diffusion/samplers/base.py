@@ -23,7 +23,7 @@ class ExactNoise:
     A hook on the prediction, so that it works with any sampler: all of ours are written as alpha' x0 + sigma' eps plus
     terms that vanish at the first step or are differences of predictions, and therefore make the paper's move,
     f(x_T) = alpha' x0 + sigma' x_T. At any other time the prediction passes unchanged.
-    Reference: Kohler et al. 2024, arXiv 2405.05224, section 3.4 (method.md section 2).
+    Reference: Kohler et al. 2024, arXiv 2405.05224, section 3.4 (METHOD.md section 2).
     """
 
     def __call__(self, process: NoiseProcess, pred: Prediction, x_t: Tensor, t: Timestep) -> Prediction:
@@ -122,7 +122,7 @@ def rollout(
     Lazy: the state at timesteps[0] costs no network call, and each further one costs the move that leads to it. A
     consumer that has computed the prediction at a state sets `step.pred`, and the rollout uses it instead of calling
     `denoise`; so training on every state of one rollout costs no extra pass.
-    No gradient flows through a trajectory: states are constants (method.md section 2, stopgrad).
+    No gradient flows through a trajectory: states are constants (METHOD.md section 2, stopgrad).
 
     Args:
         denoise: (x_t, t) -> Prediction, for example ``student.bind(cond)``.
@@ -186,7 +186,7 @@ def sample(
 def solve(process: NoiseProcess, denoise: Denoise, x_t: Tensor, start: int, steps: int, sampler: Sampler) -> Prediction:
     """The teacher's answer from x at `start`: [0, start] in `steps` equal intervals, solved down to the last.
 
-    steps - 1 moves start -> start/steps, and the Prediction there (method.md section 2, "t/k"); fewer where times round
+    steps - 1 moves start -> start/steps, and the Prediction there (METHOD.md section 2, "t/k"); fewer where times round
     to the same value. steps = 1 is one prediction at x_t. Carries no gradient.
 
     Raises:

@@ -23,7 +23,7 @@ class Adversarial(Loss):
 
     Both sides are noised to levels drawn for each sample, as the teacher's features are made for noised inputs; the
     teacher itself learns nothing. The critic (the heads) has an optimiser of its own and learns after the student, from
-    the same states. The paper trains with such a loss but leaves its design free (method.md section 4).
+    the same states. The paper trains with such a loss but leaves its design free (METHOD.md section 4).
 
     Args:
         weight: factor of the student's loss; > 0.

@@ -14,7 +14,7 @@ from workbench.distill.state import State
 @dataclass(frozen=True)
 class FreshNoise(TargetNoise):
     """Independent standard normal noise: score distillation, which loses diversity unless something puts it back
-    (method.md section 6)."""
+    (METHOD.md section 6)."""
 
     def __call__(self, state: State, pred: Prediction) -> Tensor:
         return state.random.normal("chi", state.x_t.shape[1:])

@@ -19,7 +19,7 @@ class CalibratedShift(ShiftSchedule):
     """The gamma(t) in [lowest t, t] at which std(target) / std(teacher at 25 steps) = 1, measured before training
     starts.
 
-    A shift changes the spread of the target (method.md section 6: a gain above 1 for gamma below t, while a coarse
+    A shift changes the spread of the target (METHOD.md section 6: a gain above 1 for gamma below t, while a coarse
     teacher shrinks it); this one removes that effect, so that what remains is the shift's own. Levels are tried from t
     downwards until the ratio passes 1, and the crossing is interpolated. Where there is none the level with the ratio
     nearest to 1 is taken, with a warning. The ratio is that of a student which has learnt its target

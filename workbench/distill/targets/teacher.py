@@ -25,7 +25,7 @@ class TeacherTarget(Target):
 
     With shift = IdentityShift and noise = StudentNoise chi is x_t, and this is plain (backward or forward)
     distillation.
-    Reference: Kohler et al. 2024, arXiv 2405.05224 (method.md section 2). The paper does not say which noise or k.
+    Reference: Kohler et al. 2024, arXiv 2405.05224 (METHOD.md section 2). The paper does not say which noise or k.
 
     Raises:
         ValueError: steps < 1, a solver that draws noise or corrects it, or a guidance range that is not low <= high; in

@@ -19,7 +19,7 @@ class Backward(Trajectory):
 
     states: "one" draws one of the student's times and stops there; "all" trains on every state of one rollout, at one
     network call a state.
-    Reference: Kohler et al. 2024, arXiv 2405.05224, backward distillation (method.md section 2).
+    Reference: Kohler et al. 2024, arXiv 2405.05224, backward distillation (METHOD.md section 2).
     """
 
     states: Literal["one", "all"] = "one"
