@@ -53,7 +53,7 @@ def plot_run(rows: Sequence[Row], loss: str = "reconstruction") -> Figure:
     _by_t(distance, rows, f"distance/{loss}", "distance to the target", "mean squared error in x0", log=True)
     _by_t(spread, rows, f"std_ratio/{loss}", "spread of the target", "std(target) / std(teacher, 25 steps)")
     spread.axhline(1, color="black", linewidth=0.8)
-    _by_t(gap, rows, f"exposure_gap/{loss}", "exposure gap", "distance on own states - on noised images", line=True)
+    _by_t(gap, rows, f"exposure_gap/{loss}", "exposure gap", "distance: own states - noised images", line=True)
     gap.axhline(0, color="black", linewidth=0.8)
     every = [(row["update"], row["gradient_norm"]) for row in rows if row.get("gradient_norm") is not None]
     if every:
