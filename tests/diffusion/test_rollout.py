@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.diffusion.processes import PROCESSES, sd_process
-from tests.diffusion.test_samplers import CORRECTED, SAMPLERS, TIMES, Counting, mixture, move_noise, normal
+from tests.diffusion.samplers import CORRECTED, SAMPLERS, TIMES, Counting, mixture, move_noise, normal
 from workbench.diffusion import DDIM, DPMSolverPP, Heun, Prediction, Renoise, Step, rollout, sample, solve
 from workbench.models import GaussianDenoiser
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.diffusion.processes import PROCESSES, cosine_process, sd_process, served_types
-from tests.diffusion.test_samplers import mixture, normal
+from tests.diffusion.samplers import mixture, normal
 from workbench.diffusion import DDIM, DPMSolverPP, Heun, NoiseProcess, Prediction, solve
 from workbench.models import AnalyticDenoiser, GaussianDenoiser, GaussianMixtureDenoiser
 
