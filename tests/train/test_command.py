@@ -67,6 +67,8 @@ def test_the_default_folder_depends_on_the_training_alone() -> None:
 
 
 def test_the_first_interrupt_asks_and_the_second_interrupts() -> None:
+    # Shells let background jobs ignore SIGINT; the test is about a process that does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with stop_on_interrupt() as asked:
         assert not asked()
         signal.raise_signal(signal.SIGINT)
@@ -74,3 +76,4 @@ def test_the_first_interrupt_asks_and_the_second_interrupts() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)

@@ -31,7 +31,7 @@ def config(teacher: str, precision: str) -> dict:
             },
         },
         "train": {
-            "student_updates": UPDATES, "batch_size": 8, "learning_rate": 1e-2, "optimizer": "SGD",
+            "student_updates": UPDATES, "batch_size": 8, "learning_rate": 1e-1, "optimizer": "SGD",
             "accelerator": "cpu", "threads": 1, "precision": precision,
             "sample_every": 0, "probe_every": 0, "reference_samples": 0,
         },
