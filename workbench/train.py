@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.distill.module import Diverged
-    from workbench.training.run import RunFolderError, Stopped
+    from workbench.training.errors import RunFolderError, Stopped
 
 __all__ = ["Diverged", "RunFolderError", "Stopped", "main", "run"]
 
@@ -96,7 +96,7 @@ def _main(arguments: list[str]) -> int:
     from workbench.config import ConfigError, catalogue, resolve, to_yaml
     from workbench.distill.module import Diverged
     from workbench.training.command import default_run_dir, parse, stop_on_interrupt
-    from workbench.training.run import Stopped
+    from workbench.training.errors import Stopped
 
     command = parse(arguments)
     if command.list:

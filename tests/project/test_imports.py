@@ -30,7 +30,7 @@ NEVER = {
     ],
 }
 # A training process knows nothing of Optuna: importing it there is how two ranks come to two trials.
-TRAINING_SIDE = ["train.py", "evaluate.py", "sample.py", "cell.py", "config.py", "data", "training", "evaluation"]
+TRAINING_SIDE = ["train.py", "evaluate.py", "sample.py", "cell.py", "config", "data", "training", "evaluation"]
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys

@@ -32,6 +32,7 @@ from workbench.distill.recorder import Recorder
 from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
 from workbench.models import Teacher, load_teacher, trainable_state
+from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.keeper import Keeper
 from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
@@ -40,14 +41,6 @@ STUDENT = "student.safetensors"
 SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid
 # What may differ between the parts of one run: where it computes, not what.
 _WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
-
-
-class Stopped(RuntimeError):
-    """The run was asked to stop, and saved itself; running it again goes on."""
-
-
-class RunFolderError(ValueError):
-    """The run folder cannot be used: it is another run's, in use, or not writable."""
 
 
 class Run:
