@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from workbench import config as module
+from workbench.config import classes as module
 from workbench.config import ConfigError, catalogue, dump, instantiate, load_yaml, resolve, training_part
 from workbench.distill import Adversarial, Backward, Forward, IdentityShift, Reconstruction, ScaleShift, TeacherTarget
 
