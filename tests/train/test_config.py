@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from workbench.config import classes as module
 from workbench.config import ConfigError, catalogue, dump, instantiate, load_yaml, resolve, training_part
+from workbench.config import classes as module
 from workbench.distill import Adversarial, Backward, Forward, IdentityShift, Reconstruction, ScaleShift, TeacherTarget
 
 ROOT = Path(__file__).parents[2]
