@@ -72,8 +72,9 @@ def test_its_noisiest_state_leaks_the_ground_as_stable_diffusions_does(teacher):
 
 
 def test_the_judge_finds_in_its_samples_what_their_captions_name(teacher):
-    """A coarse guard over 64 samples, some way below the card's figures (`python -m workbench.world measure`). The ground is
-    what this teacher still draws wrongly half of the time; chance is 1/8.
+    """A coarse guard over 64 samples, some way below the card's figures (`python -m workbench.world measure`).
+
+    The ground is what this teacher still draws wrongly half of the time; chance is 1/8.
     """
     records = prompts("report", 64)
     x_T = Draws(0).normal("noise", 0, range(64), teacher.latent_shape)
