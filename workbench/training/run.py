@@ -32,6 +32,7 @@ from workbench.distill.recorder import Recorder
 from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
 from workbench.models import Teacher, load_teacher, trainable_state
+from workbench.training.devices import check_devices
 from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.keeper import Keeper
 from workbench.training.progress import Progress
@@ -47,7 +48,7 @@ class Run:
     """See workbench.train.run.
 
     Raises:
-        ConfigError: a plug-in that nobody allowed, or an argument out of its range.
+        ConfigError: a plug-in nobody allowed, an argument out of its range, more devices than there are.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Run:
         self.stop = stop
         self.quiet = quiet
         train = self.config.train
+        check_devices(train.accelerator, train.devices)
         self.processes = train.devices * train.num_nodes
         # The other ranks are this very command, started again by Lightning with LOCAL_RANK set.
         self.is_main = self.processes == 1 or (_number("LOCAL_RANK") == 0 and _number("NODE_RANK") == 0)
@@ -141,8 +143,7 @@ class Run:
                 num_nodes=train.num_nodes,
                 strategy="ddp" if self.processes > 1 else "auto",
                 precision=train.precision,
-                # On one node nothing but our own launcher counts: SLURM's inherited variables would change the world
-                # size.
+                # On one node our own launcher alone counts: SLURM's inherited variables would change the world size.
                 plugins=[LightningEnvironment()] if train.num_nodes == 1 else None,
                 max_epochs=1,
                 logger=False,
