@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.distill.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint, write_atomically
+from workbench.distill.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint
+from workbench.files import write_atomically
 
 
 def state(step: int) -> dict:

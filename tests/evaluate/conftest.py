@@ -55,7 +55,7 @@ def use_tiny_models(monkeypatch: pytest.MonkeyPatch, clip: Path) -> None:
 
 
 def tiny_config(teacher: Path, **evaluation: Any) -> dict[str, Any]:
-    """A resolved config with few images and few steps. Keys of `evaluation` may be any of Settings."""
+    """A resolved config with few images and few steps. Keys of `evaluation` may be any of EvaluationConfig."""
     config = resolve({}, {"teacher.path": str(teacher), "train.accelerator": "cpu"})
     few = {"num_images": 12, "batch_size": 5, "num_reference": 40, "teacher_steps": 4}
     config["evaluation"] |= few | {"diversity_prompts": 2, "diversity_images": 3} | evaluation

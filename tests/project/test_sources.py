@@ -38,4 +38,4 @@ def test_the_rule_against_paths_sees_what_it_should():
     assert PERSONAL.search('"/' + 'work/data"')
     assert PERSONAL.search("C:\\" + "Users\\ada")
     assert PERSONAL.search('"C:\\\\' + 'Users\\\\ada"')  # the same in JSON
-    assert not PERSONAL.search("results/work/one, https://example.org/home/page, ./root/x")
+    assert not PERSONAL.search("results/" + "work/one, https://example.org/home/page, ." + "/root" + "/x")

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from workbench.files import file_sha256, sync_folder, write_atomically
+
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it, and rename it: readers see all of it or the old file.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full; `path` is then what it was.
-    """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -48,7 +30,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
             torch.save(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        digest = _sha256(fresh)
+        digest = file_sha256(fresh)
         # At every instant one of the two files is whole and its digest is in one of the two sidecars.
         for name in (LAST, f"{LAST}.sha256"):
             if (folder / name).exists():
@@ -57,7 +39,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         fresh.replace(folder / LAST)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -73,7 +55,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     digests = {path.read_text(encoding="utf-8").strip() for path in sidecars if path.exists()}
     damaged: list[Path] = []
     for path in there:
-        if _sha256(path) in digests:
+        if file_sha256(path) in digests:
             if damaged:
                 warnings.warn(f"{damaged[0]} is damaged; going on from {path.name}.", stacklevel=2)
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -86,21 +68,5 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.distill.checkpoint import write_atomically
 from workbench.distill.ranks import mean_over_ranks
+from workbench.files import write_atomically
 
 METRICS = "metrics.jsonl"
 _KEYS = ("update", "tick", "t", "num_steps")  # where and when; the rest of a row is measured

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workbench.metrics.cache import write_atomically
+from workbench.files import write_atomically
 
 LEAST_TILE = 96  # pixels; smaller images are enlarged by a whole number, every pixel staying a square
 GAP = 4  # pixels of white between tiles
@@ -41,4 +41,4 @@ def save_png(image: Tensor, path: Path, captions: Sequence[str] = ()) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(buffer, "PNG", pnginfo=info)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))

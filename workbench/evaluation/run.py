@@ -17,14 +17,15 @@ import torch.distributed as dist
 from safetensors.torch import save
 from torch import Tensor
 
-from workbench.config import Config
+from workbench.config import Config, EvaluationConfig
 from workbench.evaluation.pictures import save_png, tile
 from workbench.evaluation.progress import Advance, progress_bar
 from workbench.evaluation.prompts import evaluation_prompts, reference_images
 from workbench.evaluation.quiet import quiet_libraries
-from workbench.evaluation.settings import Settings, plain, read_settings
+from workbench.evaluation.settings import plain, read_settings
 from workbench.evaluation.student import pick_device
 from workbench.evaluation.subjects import VERSION, Draw, Subject, comparison, make_subject
+from workbench.files import write_atomically
 from workbench.metrics import (
     Alignment,
     Appearance,
@@ -40,7 +41,6 @@ from workbench.metrics import (
     make_extractor,
     reference_statistics,
 )
-from workbench.metrics.cache import write_atomically
 from workbench.metrics.clip_score import ClipScore
 from workbench.metrics.extractors import ClipModel, JudgeExtractor
 
@@ -103,7 +103,7 @@ def evaluate_run(
 
 
 def _metrics(
-    config: Config, settings: Settings, extractors: list[Extractor], labelled: bool, device: torch.device
+    config: Config, settings: EvaluationConfig, extractors: list[Extractor], labelled: bool, device: torch.device
 ) -> tuple[list[Metric], dict[str, Any]]:
     """The metrics that these prompts and this data allow; what is left out is said aloud."""
     metrics: list[Metric] = [Appearance()]
@@ -136,7 +136,7 @@ def _measure(
     measurement: Measurement,
     subject: Subject,
     records: Sequence[Any],
-    settings: Settings,
+    settings: EvaluationConfig,
     paired: Draw | None,
     stream: str,
     seconds: list[float],
@@ -205,6 +205,8 @@ def _write(out_dir: Path, facts: dict, measurement: Measurement, first: list[tup
     if first:
         tensors["first_images"] = torch.stack([image for image, _ in first])
         save_png(tile(tensors["first_images"], columns=8), out_dir / "grid.png", [caption for _, caption in first])
-    write_atomically(out_dir / "features.safetensors", save(tensors))
+    write_atomically(out_dir / "features.safetensors", lambda path: path.write_bytes(save(tensors)))
     text = json.dumps(facts, indent=2, allow_nan=False)
-    write_atomically(out_dir / "evaluation.json", (text + "\n").encode())  # last: its presence means complete
+    write_atomically(
+        out_dir / "evaluation.json", lambda path: path.write_text(text + "\n", encoding="utf-8")
+    )  # last: its presence means complete

@@ -12,14 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.config import Config
+from workbench.config import Config, EvaluationConfig
 from workbench.diffusion import DPMSolverPP, Sampler
 from workbench.evaluation.generator import Generator, teacher_generator
 from workbench.evaluation.prompts import real_images
-from workbench.evaluation.settings import Settings
 from workbench.evaluation.student import WEIGHTS, student_generator
+from workbench.files import file_sha256
 from workbench.metrics.cache import cached
-from workbench.metrics.extractors.base import file_sha256
 from workbench.models import Teacher, load_teacher
 
 VERSION = 1  # of the evaluation code; another number is another evaluation, and no cached image is reused
@@ -41,7 +40,7 @@ class Subject:
 
 
 def make_subject(
-    config: Config, settings: Settings, run_dir: Path | None, device: torch.device, records: Sequence[Any]
+    config: Config, settings: EvaluationConfig, run_dir: Path | None, device: torch.device, records: Sequence[Any]
 ) -> tuple[Subject, Teacher | None, Sequence[Any]]:
     """The subject, its teacher (None for real images), and the prompts, fewer if there are fewer real images.
 
@@ -78,7 +77,7 @@ def make_subject(
     return Subject(_fresh_images(generator, device), identity), teacher, records
 
 
-def _with_correction(settings: Settings) -> Sampler | None:
+def _with_correction(settings: EvaluationConfig) -> Sampler | None:
     """The teacher's solver; `noise_correction: on` corrects it too, so that the undistilled teacher can have a row."""
     sampler = settings.solver if settings.solver is not None else DPMSolverPP()
     if settings.noise_correction is None:
@@ -86,7 +85,7 @@ def _with_correction(settings: Settings) -> Sampler | None:
     return dataclasses.replace(sampler, noise_correction=settings.noise_correction)
 
 
-def comparison(settings: Settings, teacher: Teacher | None, device: torch.device) -> Draw | None:
+def comparison(settings: EvaluationConfig, teacher: Teacher | None, device: torch.device) -> Draw | None:
     """The teacher's many-step images of the same noise, at its committed guidance scale, however an arm was trained.
 
     None for real images, or with teacher_steps: 0.

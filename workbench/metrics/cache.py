@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from workbench.files import write_atomically
 
 Tensors = dict[str, Tensor]
 
@@ -45,7 +46,7 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[], Tensors], folde
         if found is not None:
             return found
         tensors = {name: t.detach().cpu().contiguous() for name, t in make().items()}
-        write_atomically(path, save(tensors, metadata={"key": text}))
+        write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, metadata={"key": text})))
         return tensors
 
 
@@ -61,21 +62,6 @@ def _read(path: Path, key: str) -> Tensors | None:
         reason = str(error)
     warnings.warn(f"{path.name} in the cache is unusable and is made again: {reason}", stacklevel=3)
     return None
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, flush it to the disk, and rename: after a crash there is the old file or the new
-    one.
-    """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

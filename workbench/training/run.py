@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import logging
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +21,18 @@ from transformers.utils import logging as transformers_logging
 from workbench.config import ConfigError, dump, instantiate, load_yaml, training_part
 from workbench.diffusion import Draws, NoiseProcess, Sampler
 from workbench.distill.batches import Batches
-from workbench.distill.checkpoint import load_checkpoint, write_atomically
+from workbench.distill.checkpoint import load_checkpoint
 from workbench.distill.diagnostics import Diagnostics
 from workbench.distill.module import Distillation, Plan, Schedule
 from workbench.distill.ranks import world_size
 from workbench.distill.recorder import Recorder
 from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
+from workbench.files import write_atomically
 from workbench.models import Teacher, load_teacher, trainable_state
 from workbench.training.devices import check_devices
 from workbench.training.errors import RunFolderError, Stopped
+from workbench.training.guards import owned, quiet_lightning
 from workbench.training.keeper import Keeper
 from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
@@ -70,7 +69,7 @@ class Run:
         if not self.is_main:
             self._train()
             return
-        with _owned(self.folder):
+        with owned(self.folder):
             self._check_folder()
             if (self.folder / STUDENT).exists():
                 return  # it is written last
@@ -122,7 +121,7 @@ class Run:
                 keeper.begin()
             ticks: Any = list(range(module.tick, module.total_ticks))
             loader: DataLoader = DataLoader(ticks, batch_size=None)
-            with _quiet_lightning():
+            with quiet_lightning():
                 trainer.fit(module, loader)
         module.recorder.flush()
         if keeper.stopped:
@@ -136,7 +135,7 @@ class Run:
 
     def _trainer(self) -> pl.Trainer:
         train = self.config.train
-        with _quiet_lightning():
+        with quiet_lightning():
             return pl.Trainer(
                 accelerator=train.accelerator,
                 devices=train.devices,
@@ -362,38 +361,3 @@ def _number(variable: str) -> int:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """Inside, this process alone trains in the folder.
-
-    Raises:
-        RunFolderError: another process does, or the folder cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
-    except OSError as error:
-        raise RunFolderError(f"{folder} cannot be written ({error.strerror}). Use another --run-dir.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunFolderError(f"{folder} is in use by another process, which trains there now.") from None
-        yield
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Without Lightning's greetings and its advice on data loaders; warnings of others pass."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning.*")
-            warnings.filterwarnings("ignore", message=".*(num_workers|val_dataloader|litlogger|GPU available).*")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from workbench.diffusion import Prediction, Sampler, sample
-from workbench.distill.checkpoint import write_atomically
 from workbench.distill.state import Keyed
+from workbench.files import write_atomically
 from workbench.models import Teacher
 
 

@@ -7,7 +7,6 @@ A small residual network with one head an attribute, on 64 features that serve t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.data.wardrobe.attributes import VALUES
+from workbench.files import file_sha256
 
 JUDGE = Path(__file__).resolve().parents[1] / "assets" / "judge"
 
@@ -87,7 +87,7 @@ def load_judge(folder: Path | str = JUDGE) -> Judge:
         raise ValueError(f"{file}: the judge's weights are missing. Install the package again.")
     judge = Judge()
     judge.load_state_dict(load_file(file))
-    judge.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    judge.sha256 = file_sha256(file)
     return judge.eval().requires_grad_(False)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,8 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
+
+from workbench.files import write_atomically
 
 WORK = Path("results") / "world"  # checkpoints and curves of these commands; nothing there is shipped
 
@@ -27,17 +28,6 @@ def one_cycle(step: int, steps: int, warmup: int = 100) -> float:
 def ema_update(averages: list[Tensor], parameters: list[Tensor], decay: float) -> None:
     """averages <- decay averages + (1 - decay) parameters, in place."""
     torch._foreach_lerp_(averages, parameters, 1 - decay)
-
-
-def save_atomic(state: Mapping[str, object], path: Path) -> None:
-    """torch.save by rename: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".tmp-{os.getpid()}")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def fit(
@@ -73,7 +63,8 @@ def fit(
 
     def checkpoint(step: int) -> None:
         weights = {key: module.state_dict() for key, module in modules.items()}
-        save_atomic({"modules": weights, "optimiser": optimiser.state_dict(), "averages": averages, "step": step}, path)
+        state = {"modules": weights, "optimiser": optimiser.state_dict(), "averages": averages, "step": step}
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
 
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     last = time.monotonic()

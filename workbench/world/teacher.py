@@ -3,8 +3,8 @@
     python -m workbench.world teacher
 
 UNet and text encoder train together on epsilon prediction (Ho et al. 2020) with the weights of the v loss (Salimans and
-Ho 2022); one caption in ten is empty, for
-classifier-free guidance (Ho and Salimans 2022). The VAE must be there already.
+Ho 2022); one caption in ten is empty, for classifier-free guidance (Ho and Salimans 2022). The VAE must be there
+already.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from workbench.data import Wardrobe
 from workbench.data.wardrobe import captions
 from workbench.data.wardrobe.attributes import VALUES
+from workbench.files import write_atomically
 from workbench.world import tokenizer as tokens
-from workbench.world.loop import WORK, fit, save_atomic
+from workbench.world.loop import WORK, fit
 from workbench.world.vae import to_signed
 
-BETA_START, BETA_END = (
-    0.00085,
-    0.0095,
-)  # scaled linear; SD ends at 0.012 (`workbench.world leak` prints why)
+# Scaled linear. Stable Diffusion ends at 0.012; `python -m workbench.world leak` prints why this one ends sooner.
+BETA_START, BETA_END = 0.00085, 0.0095
 EMPTY_CAPTIONS = 0.1
+# Offset noise (Guttenberg 2023): near T, where a caption names the background, a constant a channel comes on top of the
+# noise, so that the mean of the latent does not give the background away and the caption has to be read. Other rows
+# and sampling keep plain noise: what a caption leaves out still leaks from x_T.
+OFFSET_NOISE = 0.2
 ATTRIBUTES = tuple(VALUES)
 
 
@@ -99,7 +102,8 @@ def latent_pool(vae: AutoencoderKL, n: int, work: Path = WORK) -> tuple[Tensor, 
         latents.append((mean * vae.config.scaling_factor).half())
         labels.append(torch.tensor([[r.labels[name] for name in ATTRIBUTES] for r in records], dtype=torch.uint8))
     state = {"latents": torch.cat(latents), "labels": torch.cat(labels)}
-    save_atomic(state, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: torch.save(state, temporary))
     return state["latents"], state["labels"]
 
 
@@ -171,11 +175,13 @@ def train(
         x0 = latents[rows].float()
         t = torch.from_numpy(draw_times(batch_size, rng))
         eps = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
+        texts = draw_captions(labels[rows], rng)
+        named = torch.tensor(["background" in text for text in texts]) & (t >= 600)
+        offset = torch.from_numpy(rng.standard_normal((batch_size, x0.shape[1], 1, 1), dtype=np.float32))
+        eps += OFFSET_NOISE * offset * named.view(-1, 1, 1, 1)
         a = alphas_cumprod[t].view(-1, 1, 1, 1)
         x_t = a.sqrt().float() * x0 + (1 - a).sqrt().float() * eps
-        ids = tokenizer(
-            draw_captions(labels[rows], rng), padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids
+        ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         out = unet(x_t.contiguous(memory_format=torch.channels_last), t, text(ids)[0]).sample
         error = F.mse_loss(out, eps, reduction="none").mean((1, 2, 3))
         # The plain mean hardly sees t near T, where ground and position are decided and an error of eps counts 1/alpha

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -73,9 +72,3 @@ class Extractor(ABC):
         out = in_fixed_batches(lambda part: self.forward(part.to(self.device)).float(), images, self.batch_size)
         assert out.shape == (len(images), self.dim), (out.shape, self.dim)
         return out
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.metrics.extractors.base import Extractor, file_sha256
+from workbench.files import file_sha256
+from workbench.metrics.extractors.base import Extractor
 
 FILE = "inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.metrics.extractors.base import Extractor, file_sha256
+from workbench.files import file_sha256
+from workbench.metrics.extractors.base import Extractor
 from workbench.metrics.resize import resize
 
 # (repeats, kernel, stride, expansion, channels) of each stage: Tan and Le 2019, arXiv 1905.11946, table 1 (B0).

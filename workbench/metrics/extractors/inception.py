@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.metrics.extractors.base import Extractor, file_sha256
+from workbench.files import file_sha256
+from workbench.metrics.extractors.base import Extractor
 from workbench.metrics.resize import resize
 
 # The 2015 network as PyTorch tensors. torch-fidelity publishes it as weights-inception-2015-12-05-6726825d.pth,
