@@ -15,7 +15,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: the folder cannot be written or the disk is full; `path` is then what it was.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    # torch.save names its archive after what stands before the last dot, and refuses an empty name.
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         write(temporary)
         with temporary.open("rb") as stream:
