@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.offline import refuse_network
 
 if TYPE_CHECKING:
     from workbench.models.teacher import Teacher
@@ -14,6 +17,11 @@ if TYPE_CHECKING:
 # No deadline: a busy machine is no failure. Derandomised: the same examples everywhere, so a red run can be repeated.
 settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("workbench")
+
+
+def pytest_configure() -> None:
+    """No test may leave the machine; an audit hook cannot be taken away again, which is what is wanted here."""
+    sys.addaudithook(refuse_network)
 
 
 @pytest.fixture(scope="session")

@@ -12,20 +12,30 @@ from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, write, print. Returns 0, or 2 where the folder is no study."""
+    """Parse, write, print. Returns 0, or 2 where the folder is no study or cannot be copied."""
     parser = argparse.ArgumentParser(
         prog="python -m workbench.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", type=Path, help="a study's folder, as results/ablate_shift")
+    parser.add_argument(
+        "--copy-to",
+        type=Path,
+        metavar="DIR",
+        help="also copy the finished study there, without weights: small enough to commit, as results/reference/NAME",
+    )
     options = parser.parse_args(arguments)
     from workbench.study.errors import SweepError
     from workbench.study.plan import load
     from workbench.study.progress import console_of_width
     from workbench.study.publish import publish
+    from workbench.study.reference import copy_reference
     from workbench.study.tables import terminal
 
     try:
-        table = publish(load(options.study), options.study)
+        plan = load(options.study)
+        table = publish(plan, options.study)
+        if options.copy_to is not None:
+            copy_reference(plan, options.study, options.copy_to)
     except SweepError as error:
         print(error, file=sys.stderr)
         return 2
@@ -36,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         markup=False,
         soft_wrap=True,
     )
+    if options.copy_to is not None:
+        console.print(f"Copied to {options.copy_to}", markup=False, soft_wrap=True)
     return 0
 
 
