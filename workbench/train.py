@@ -41,8 +41,8 @@ Examples
   a look in a minute         --train.student_updates 20 --train.sample_every 10
   plain forward distillation --model.trajectory Forward --model.losses.reconstruction.target.shift IdentityShift
                              --model.losses.reconstruction.target.noise StudentNoise
-  your own teacher           --teacher.path /path/to/stable-diffusion --data "{class_path: PromptFile, path:
-  prompts.txt}" two processes on the CPU   --train.devices 2 --train.accelerator cpu
+  your own teacher           --teacher.path /path/to/sd --data "{class_path: PromptFile, path: prompts.txt}"
+  two processes on the CPU   --train.devices 2 --train.accelerator cpu
 
 The run folder: config.yaml (complete), metrics.jsonl (a line an update), tb/ (tensorboard --logdir), samples/*.png (the
 same noise at every look; a row a caption, a column 1, 2, 3 steps), last.ckpt, student.safetensors (the averaged

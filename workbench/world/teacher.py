@@ -191,7 +191,8 @@ def train(
 
     networks = {"unet": unet, "text": text}
     fit("teacher", networks, loss, steps=steps, learning_rate=learning_rate, ema=0.9993, work=work)
-    write(folder, unet.eval(), text.eval(), tokenizer, beta_end)
+    # A new tokenizer: one that has been used is written with the padding of its last call.
+    write(folder, unet.eval(), text.eval(), tokens.build(), beta_end)
     return {"parameters": sum(p.numel() for p in unet.parameters())}
 
 
