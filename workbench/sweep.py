@@ -119,10 +119,17 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
 
 
 def _real_resolve() -> Resolve:
-    from workbench.config import resolve  # imports torch, a matter of seconds
+    """The configuration's parser, and whether what it gives can be trained and scored here: all but the networks."""
+    from workbench.config import instantiate, resolve  # imports torch, a matter of seconds
+    from workbench.evaluation.settings import check_settings
+    from workbench.training.preflight import check_training
 
     def real(base: Path, overrides: Any) -> dict[str, Any]:
-        return resolve(base, overrides)
+        resolved = resolve(base, overrides)
+        config = instantiate(resolved)
+        check_training(config)
+        check_settings(config.evaluation)
+        return resolved
 
     return real
 

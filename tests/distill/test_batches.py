@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
 from workbench.data import Wardrobe
@@ -56,6 +57,15 @@ def test_images_are_rendered_once_and_only_if_somebody_needs_them(tiny_teacher: 
     for tick in range(6):
         with_images.share(tick)
     assert sorted(rendered) == list(range(6))
+
+
+def test_images_of_another_size_than_the_teachers_are_refused(tiny_teacher: Any) -> None:
+    class Large(Wardrobe):
+        def images(self, indices: Any) -> torch.Tensor:
+            return super().images(indices).repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+
+    with pytest.raises(ValueError, match=r"an image of \(64, 64\) pixels gives latents of .*, but the teacher draws"):
+        Batches(Large(size=4), tiny_teacher, Draws(0), 4, images=True).share(0)
 
 
 def test_latents_are_the_encoded_image(tiny_teacher: Any) -> None:

@@ -82,7 +82,7 @@ def test_a_new_metric_and_a_new_evaluation_keep_every_training(tmp_path: Path) -
 def test_level_names_are_read_as_they_are_written(tmp_path: Path) -> None:
     path = write(tmp_path, {})
     path.write_text(
-        "base: base.yaml\nseeds: 1\nmetrics: {FD: min}\n"
+        "base: base.yaml\nseeds: 1\nmetrics: {saturation: min}\n"
         "factors:\n  correction: {on: {}, off: {model.correction: off}}\n  updates: {3: {}, 1e2: {train.updates: "
         "100}}\n"
         "baseline: {correction: on, updates: 3}\n"
@@ -95,7 +95,7 @@ def test_level_names_are_read_as_they_are_written(tmp_path: Path) -> None:
 def test_numbers_are_read_as_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, {})
     path.write_text(
-        "base: base.yaml\nseeds: [4]\nmetrics: {FD: min}\nset: {train.updates: 1e-4}\narms: {a: {}, b: "
+        "base: base.yaml\nseeds: [4]\nmetrics: {saturation: min}\nset: {train.updates: 1e-4}\narms: {a: {}, b: "
         "{model.shift.factor: 5e-1}}\n"
     )
     plan = make_plan(read_sweep(path), resolve)
@@ -154,7 +154,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("baseline incomplete", {"baseline": {}}, "names no level of trajectory"),
     ("unknown design", {"design": "factorail"}, 'Did you mean "factorial"?'),
     ("no metrics", {"metrics": {}}, "name at least one"),
-    ("direction", {"metrics": {"FD": "low"}}, "must be min or max"),
+    ("direction", {"metrics": {"FD[judge]": "low"}}, "must be min or max"),
     ("no seeds", {"seeds": 0}, "seeds: must be"),
     ("seed twice", {"seeds": [1, 1]}, "seeds: must be"),
     ("boolean seeds", {"seeds": True}, "seeds: must be"),

@@ -105,7 +105,13 @@ class Batches:
     def _encoded(self, index: int) -> Tensor:
         if index not in self._latents:
             images = self._source.images([index]).to(self._teacher.device).float() / 127.5 - 1
-            self._latents[index] = self._teacher.encode(images)[0]
+            latent = self._teacher.encode(images)[0]
+            if latent.shape != self._teacher.latent_shape:
+                raise ValueError(
+                    f"data: an image of {tuple(images.shape[2:])} pixels gives latents of {tuple(latent.shape)}, but "
+                    f"the teacher draws {tuple(self._teacher.latent_shape)}. Choose the size that the teacher draws."
+                )
+            self._latents[index] = latent
             if len(self._latents) > self._max_latents:
                 self._latents.popitem(last=False)
         self._latents.move_to_end(index)

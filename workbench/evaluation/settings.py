@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.config import Config, EvaluationConfig, instantiate
+from workbench.data import PromptFile
 from workbench.metrics.extractors import check_extractor
 
 LEAST = {
@@ -24,18 +25,30 @@ LEAST = {
 def read_settings(config: Mapping[str, Any]) -> tuple[Config, EvaluationConfig]:
     """The objects of a config, and its `evaluation` group.
 
-    Raises ValueError for an unknown name, a number out of range, or an unknown subject or extractor.
+    Raises ValueError for an unknown name, a number out of range, an unknown subject or extractor, or prompts that are
+    not there.
     """
     typed = instantiate(config)
-    settings = typed.evaluation
+    check_settings(typed.evaluation)
+    return typed, typed.evaluation
+
+
+def check_settings(settings: EvaluationConfig) -> None:
+    """What can be known of an evaluation without drawing an image. Raises ValueError as `read_settings`."""
     for name, least in LEAST.items():
         if getattr(settings, name) < least:
             raise ValueError(f"evaluation.{name} must be at least {least}, but got {getattr(settings, name)}.")
     if settings.subject not in ("student", "teacher", "real"):
         raise ValueError(f"evaluation.subject must be student, teacher or real, but got {settings.subject!r}.")
     for spec in settings.extractors:
-        check_extractor(spec)
-    return typed, settings
+        extractor, argument = check_extractor(spec)
+        if argument is not None:
+            extractor.check_argument(argument)
+    if settings.prompts not in ("report", "tune"):
+        try:
+            PromptFile(settings.prompts)
+        except ValueError as error:
+            raise ValueError(f"evaluation.prompts: neither report nor tune, and as a file: {error}") from error
 
 
 def plain(settings: Any) -> Mapping[str, Any]:

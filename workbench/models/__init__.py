@@ -6,7 +6,7 @@ from workbench.models.ema import Ema
 from workbench.models.guidance import GuidanceScale, GuidedDenoiser
 from workbench.models.prompts import PromptCache
 from workbench.models.student import FullStudent, LoRAStudent, StudentKind, load_trainable_state, trainable_state
-from workbench.models.teacher import Teacher, load_teacher
+from workbench.models.teacher import Teacher, load_process, load_teacher
 
 __all__ = [
     "AnalyticDenoiser",
@@ -22,6 +22,7 @@ __all__ = [
     "StudentKind",
     "Teacher",
     "UNetDenoiser",
+    "load_process",
     "load_teacher",
     "load_trainable_state",
     "trainable_state",

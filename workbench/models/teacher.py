@@ -132,22 +132,45 @@ def load_teacher(path_or_name: str | Path) -> Teacher:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     path = _find(path_or_name)
-    scheduler_class = getattr(diffusers, _config(path / "scheduler" / "scheduler_config.json")["_class_name"])
-    scheduler = scheduler_class.from_pretrained(path, subfolder="scheduler", local_files_only=True)
+    process, prediction_type = _scheduled(path)
     options = {"local_files_only": True, "use_safetensors": True}
     unet = diffusers.UNet2DConditionModel.from_pretrained(path, subfolder="unet", **options)
-    process = NoiseProcess.from_scheduler(scheduler)
-    declared = scheduler.config.get("prediction_type", "flow" if process.kind == "flow" else "epsilon")
     settings = path / "workbench.json"
     return Teacher(
         name=str(path_or_name),
         path=path,
-        denoiser=UNetDenoiser(unet, process, _PREDICTION_TYPES.get(declared, declared)),
+        denoiser=UNetDenoiser(unet, process, prediction_type),
         vae=diffusers.AutoencoderKL.from_pretrained(path, subfolder="vae", **options),
         text_encoder=CLIPTextModel.from_pretrained(path, subfolder="text_encoder", **options),
         tokenizer=CLIPTokenizer.from_pretrained(path, subfolder="tokenizer", local_files_only=True),
         settings=_config(settings) if settings.exists() else {},
     )
+
+
+def load_process(path_or_name: str | Path) -> NoiseProcess:
+    """The noise process of a teacher, without its networks: cheap enough to check every cell of a sweep.
+
+    Raises:
+        ValueError: as `load_teacher`.
+    """
+    process, prediction_type = _scheduled(_find(path_or_name))
+    process.check(prediction_type)
+    return process
+
+
+def _scheduled(path: Path) -> tuple[NoiseProcess, str]:
+    """The process and the prediction type that the teacher's scheduler declares."""
+    import diffusers
+
+    file = path / "scheduler" / "scheduler_config.json"
+    name = str(_config(file).get("_class_name"))
+    scheduler_class = getattr(diffusers, name, None)
+    if scheduler_class is None:
+        raise ValueError(f"Teacher: {file} names the scheduler {name!r}, which diffusers does not have.")
+    scheduler = scheduler_class.from_pretrained(path, subfolder="scheduler", local_files_only=True)
+    process = NoiseProcess.from_scheduler(scheduler)
+    declared = scheduler.config.get("prediction_type", "flow" if process.kind == "flow" else "epsilon")
+    return process, _PREDICTION_TYPES.get(declared, declared)
 
 
 def _find(path_or_name: str | Path) -> Path:
@@ -176,7 +199,10 @@ def _find(path_or_name: str | Path) -> Path:
 def _config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ValueError(f"Teacher: the file {file} is missing.")
-    return json.loads(file.read_text())
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"Teacher: {file} is no valid JSON ({error}).") from error
 
 
 def _is_read(file: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.metric_names import check_metric
 from workbench.study.names import slug
 from workbench.study.overrides import overlap
 from workbench.study.reading import as_name, read_yaml
@@ -276,6 +277,10 @@ def _metrics(value: Any, path: Path) -> dict[str, str]:
             f"{path}, metrics: name at least one, with min or max: {{'FD[judge]': min}}. The first is the objective."
         )
     for name, direction in metrics.items():
+        try:
+            check_metric(name)
+        except ValueError as error:
+            raise SweepError(f"{path}, metrics: {error}") from error
         if direction not in ("min", "max"):
             raise SweepError(f"{path}, metrics.{name}: must be min or max, whichever is better, but is {direction!r}.")
     return metrics

@@ -10,7 +10,7 @@ from workbench.config import ConfigError
 
 
 def check_devices(accelerator: str, devices: int) -> None:
-    """Raises ConfigError if this node has fewer GPUs, or for CPU processes fewer cores, than `devices`.
+    """Raises ConfigError if this node has fewer GPUs, or for CPU processes fewer cores, than `devices`, or none at all.
 
     Two CPU processes are always allowed: that is how distributed training is tried out.
     """
@@ -19,6 +19,13 @@ def check_devices(accelerator: str, devices: int) -> None:
         have, kind = gpus, "visible GPUs"
     elif accelerator in ("auto", "cpu"):
         have, kind = max(2, os.cpu_count() or 1), "CPU cores"
+    elif accelerator in ("gpu", "cuda"):
+        if accelerator == "gpu" and torch.backends.mps.is_available():
+            return
+        raise ConfigError(
+            f"train.accelerator: {accelerator} was asked for, but this node has no visible GPU. Use auto, or cpu; if "
+            "there should be one, see nvidia-smi and CUDA_VISIBLE_DEVICES."
+        )
     else:
         return  # Lightning knows its other accelerators
     if devices > have:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
-from workbench.config import ConfigError, dump, instantiate, load_yaml, training_part
+from workbench.config import dump, instantiate, load_yaml, training_part
 from workbench.diffusion import Draws, NoiseProcess, Sampler
 from workbench.distill.batches import Batches
 from workbench.distill.checkpoint import load_checkpoint
@@ -30,10 +30,10 @@ from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
 from workbench.files import write_atomically
 from workbench.models import Teacher, load_teacher, trainable_state
-from workbench.training.devices import check_devices
 from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.guards import owned, quiet_lightning
 from workbench.training.keeper import Keeper
+from workbench.training.preflight import check_training, student_grids
 from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
 
@@ -47,7 +47,8 @@ class Run:
     """See workbench.train.run.
 
     Raises:
-        ConfigError: a plug-in nobody allowed, an argument out of its range, more devices than there are.
+        ConfigError: a plug-in nobody allowed, an argument out of its range, more devices than there are, no such
+            teacher, or parts that do not fit its schedule.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class Run:
         self.folder = folder
         self.stop = stop
         self.quiet = quiet
+        check_training(self.config)
         train = self.config.train
-        check_devices(train.accelerator, train.devices)
         self.processes = train.devices * train.num_nodes
         # The other ranks are this very command, started again by Lightning with LOCAL_RANK set.
         self.is_main = self.processes == 1 or (_number("LOCAL_RANK") == 0 and _number("NODE_RANK") == 0)
@@ -157,12 +158,8 @@ class Run:
         config, process = self.config, teacher.process
         model, train = config.model, config.train
         draws = Draws(config.seed)
-        grids = tuple(tuple(model.grid.timesteps(process, n)) for n in model.num_steps)
-        for name, loss in model.losses.items():
-            try:
-                loss.check(process, grids)
-            except ValueError as error:
-                raise ConfigError(f"model.losses.{name}: {error}") from error
+        grids = student_grids(config, process)
+        for loss in model.losses.values():
             loss.prepare(teacher, draws)
         _warn_of_idle_noise_correction(model.sampler, process, model.num_steps)
         needs_images = model.trajectory.needs_images or any(loss.needs_images for loss in model.losses.values())

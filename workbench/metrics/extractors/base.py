@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -31,6 +32,12 @@ class Extractor(ABC):
     preprocessing: str
     batch_size: int = 64  # images a forward pass
     device: torch.device = torch.device("cpu")
+
+    @classmethod
+    def check_argument(cls, argument: str) -> None:
+        """Whether what stands after the colon is there; a path, unless a subclass says otherwise. Raises ValueError."""
+        if not Path(argument).exists():
+            raise ValueError(f"{cls.kind}: there is no {argument}. Give the {cls.argument_help}.")
 
     @classmethod
     def make(cls, argument: str | None, device: torch.device | str = "cpu") -> Extractor:

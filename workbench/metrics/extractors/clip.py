@@ -81,6 +81,11 @@ class ClipImages(Extractor):
     takes_argument: ClassVar[bool] = True
     argument_help: ClassVar[str] = "folder of a transformers CLIPModel, or the word wardrobe"
 
+    @classmethod
+    def check_argument(cls, argument: str) -> None:
+        if argument != "wardrobe":
+            super().check_argument(argument)
+
     def __init__(self, path: str | ClipModel = "wardrobe") -> None:
         self.clip = path if isinstance(path, ClipModel) else ClipModel(None if path == "wardrobe" else path)
         self.name = f"CLIP {self.clip.name}"
