@@ -90,6 +90,8 @@ def _config(args: argparse.Namespace) -> dict[str, Any]:
         given["evaluation.noise_correction"] = args.noise_correction == "on"
     if args.teacher is not None:
         given["teacher.path"] = args.teacher
+    if args.guidance_scale is not None and args.teacher is None:
+        raise ValueError("--guidance-scale belongs to --teacher: a student runs unguided, real images are not drawn.")
     given["evaluation.subject"] = "teacher" if args.teacher is not None else "real" if args.real else "student"
     given |= {key: parse_yaml(value) for key, value in args.set}
     return resolve(read_config(args.run) if args.run is not None else {}, given, args.plugin)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from workbench.distill.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint
 from workbench.files import write_atomically
@@ -108,3 +110,23 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> No
     with pytest.raises(OSError, match="No space"):
         write_atomically(tmp_path / "file", fails)
     assert (tmp_path / "file").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_an_oserror_whatever_the_writer_makes_of_it(tmp_path: Path) -> None:
+    """A real one: torch.save has an error of its own for it, safetensors another."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        save_checkpoint(small, state(1))
+        large = {"tick": 2, "weights": torch.zeros(1_000_000)}
+        with pytest.raises(OSError, match="No space left"):
+            save_checkpoint(small, large)
+        found = load_checkpoint(small)
+        assert found is not None and found["tick"] == 1
+        with pytest.raises(OSError, match="No space left"):
+            write_atomically(small / "x.safetensors", lambda path: save_file({"x": torch.zeros(1_000_000)}, path))
+        assert not list(small.glob(".tmp*"))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -249,3 +249,9 @@ class TestAdversarial:
     def test_refuses_numbers_out_of_range_by_name(self, bad: dict) -> None:
         with pytest.raises(ValueError, match=next(iter(bad))):
             Adversarial(**bad)
+
+
+def test_a_weight_that_normalisation_would_undo_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"SNRWeighted weighs the times t.*normalise_per_t: off"):
+        Reconstruction(distance=SNRWeighted())
+    Reconstruction(distance=SNRWeighted(), normalise_per_t=False)

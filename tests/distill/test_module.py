@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,14 @@ def test_all_states_of_a_rollout_give_the_mean_of_their_gradients(tiny_teacher: 
     mean = torch.stack(parts).mean(0)
     # The weights hardly move, and float32 leaves four digits of such a difference.
     assert (moved(Backward(states="all")) - mean).norm() < 1e-3 * mean.norm()
+
+
+def test_every_state_of_a_rollout_is_logged_at_its_own_time(tiny_teacher: Any, tmp_path: Path) -> None:
+    fit(build(tiny_teacher, trajectory=Backward(states="all"), updates=2, folder=tmp_path))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["update"], row["t"]) for row in rows] == [(update, t) for update in (1, 2) for t in GRID]
+    assert all(row["loss/reconstruction"] > 0 for row in rows)
+    assert ["gradient_norm" in row for row in rows] == [False, False, True] * 2  # once an update
 
 
 def test_warm_up_trains_the_critic_alone(tiny_teacher: Any) -> None:

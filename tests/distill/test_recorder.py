@@ -57,6 +57,22 @@ def test_going_on_drops_the_rows_that_will_be_repeated_and_every_torn_end(tmp_pa
         assert (tmp_path / METRICS).read_text() == "".join(lines[:4])
 
 
+def test_the_latest_value_of_every_curve_is_known_and_a_probe_is_no_update(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    for t, loss in ((1000, 4.0), (333, 2.0), (1000, 3.0)):
+        recorder.add({"update": 1, "tick": 0, "t": t}, {"loss/x": loss, "learning_rate": 0.1})
+    recorder.add({"update": 1, "tick": 0, "t": 333}, {"exposure_gap/x": 9.0})
+    recorder.flush()
+    assert recorder.latest == {
+        "loss/x/t=1000": 3.0,
+        "loss/x/t=333": 2.0,
+        "learning_rate": 0.1,
+        "exposure_gap/x/t=333": 9.0,
+    }
+    assert recorder.last["t"] == 1000 and "loss/x" in recorder.last
+    recorder.close()
+
+
 def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     recorder = Recorder(None)
     assert len(recorder_rows(recorder, {"a": torch.tensor(1.0)})) == 1

@@ -100,7 +100,7 @@ SWEEP = {
 def test_a_sweep_refuses_the_level_before_the_first_cell(
     level: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    raw = {**SWEEP, "factors": {"shift": {**SWEEP["factors"]["shift"], "far": level}}}  # type: ignore[dict-item,index]
+    raw = {**SWEEP, "factors": {"shift": {**SWEEP["factors"]["shift"], "far": level}}}  # type: ignore[index]
     (tmp_path / "base.yaml").write_text("{}")
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
     assert sweep([str(tmp_path / "study.yaml"), "--results", str(tmp_path / "results")]) == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from workbench.files import file_sha256, sync_folder, write_atomically
+from workbench.files import disk_errors, file_sha256, sync_folder, write_atomically
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -26,7 +26,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """
     fresh = folder / f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        with fresh.open("wb") as stream:
+        with disk_errors(folder), fresh.open("wb") as stream:
             torch.save(state, stream)
             stream.flush()
             os.fsync(stream.fileno())

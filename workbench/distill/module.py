@@ -164,21 +164,21 @@ class Distillation(pl.LightningModule):
         is_warmup = self.tick < self.warmup_ticks
         samples = self.batches.share(self.tick, self.global_rank, world_size())
         start = self._begin(samples)
-        scalars: dict[str, Tensor | float] = {}
-        visited = 0
+        visited: list[tuple[int, dict[str, Tensor | float]]] = []
         for state, is_last, answer in self._walk(start):
-            scalars = self._visit(state, samples.latents, is_warmup, is_last, answer)
-            visited += 1
-        where = {"update": self.update, "tick": self.tick, "t": state.timestep, "num_steps": len(start.timesteps)}
+            visited.append((state.timestep, self._visit(state, samples.latents, is_warmup, is_last, answer)))
+        where = {"update": self.update, "tick": self.tick, "num_steps": len(start.timesteps)}
+        scalars = visited[-1][1]  # what is known once a tick stands in the last state's row
         finite = torch.ones((), device=self.device)
         if not is_warmup:
-            norm = self._step(visited)
+            norm = self._step(len(visited))
             where["update"] += 1
             scalars |= {"gradient_norm": norm, "learning_rate": self.plan.schedule(self.update)}
             finite = norm.isfinite().float()
             if where["update"] % self.plan.log_every == 0 or self.tick + 1 == self.total_ticks:
                 scalars["moved"] = self.moved()
-        self.recorder.add(where, scalars)
+        for t, row in [*visited[:-1], (visited[-1][0], scalars)]:
+            self.recorder.add({**where, "t": t}, row)
         self.tick += 1
         self._raise_signal(finite)
         if self.tick % self.plan.log_every == 0:

@@ -34,7 +34,8 @@ class Recorder:
         self._folder = folder
         self._buffer: list[tuple[dict[str, Any], dict[str, Tensor]]] = []
         self._writer: Any = None
-        self.last: dict[str, Any] = {}
+        self.last: dict[str, Any] = {}  # the last row of an update
+        self.latest: dict[str, float] = {}  # TensorBoard tag -> last value
         if folder is not None:
             _truncate(folder / METRICS, resume_tick)
             from torch.utils.tensorboard import SummaryWriter  # seconds of import, rank 0 only
@@ -55,7 +56,9 @@ class Recorder:
         host = iter(mean_over_ranks(torch.stack(values)).tolist() if values else [])
         rows = [_finished({**row, **{name: next(host) for name in tensors}}) for row, tensors in self._buffer]
         self._buffer.clear()
-        self.last = rows[-1]
+        self.last = next((row for row in reversed(rows) if "learning_rate" in row), rows[-1])
+        for row in rows:
+            self.latest |= _tagged(row)
         if self._folder is not None:
             with (self._folder / METRICS).open("a", encoding="utf-8") as stream:
                 stream.write("".join(json.dumps(row) + "\n" for row in rows))
@@ -89,16 +92,21 @@ class Recorder:
             self._writer.close()
 
     def _show(self, row: Mapping[str, Any]) -> None:
-        at = f"/t={row['t']}" if "t" in row else ""
-        for name, value in row.items():
-            if name in _KEYS or value is None:
-                continue
-            # Losses of different t have different sizes: a curve each. The rest is one curve.
-            tag = f"{name}{at}" if name.split("/")[0] in _PER_T else name
+        for tag, value in _tagged(row).items():
             self._writer.add_scalar(tag, value, row["update"])
 
 
 _PER_T = {"loss", "distance", "target_std", "std_ratio", "exposure_gap", "gradient_at_x0"}
+
+
+def _tagged(row: Mapping[str, Any]) -> dict[str, float]:
+    """TensorBoard tag -> value. Losses of different t have different sizes: a curve each. The rest is one curve."""
+    at = f"/t={row['t']}" if "t" in row else ""
+    return {
+        f"{name}{at}" if name.split("/")[0] in _PER_T else name: value
+        for name, value in row.items()
+        if name not in _KEYS and value is not None
+    }
 
 
 def _finished(row: dict[str, Any]) -> dict[str, Any]:

@@ -134,14 +134,20 @@ def load_teacher(path_or_name: str | Path) -> Teacher:
     path = _find(path_or_name)
     process, prediction_type = _scheduled(path)
     options = {"local_files_only": True, "use_safetensors": True}
-    unet = diffusers.UNet2DConditionModel.from_pretrained(path, subfolder="unet", **options)
     settings = path / "workbench.json"
+
+    def part(kind: Any, name: str) -> Any:
+        try:
+            return kind.from_pretrained(path, subfolder=name, **options)
+        except OSError as error:  # a config that is not there, weights that were cut off
+            raise ValueError(f"Teacher {path}: {name}/ cannot be read ({str(error).splitlines()[0]}).") from error
+
     return Teacher(
         name=str(path_or_name),
         path=path,
-        denoiser=UNetDenoiser(unet, process, prediction_type),
-        vae=diffusers.AutoencoderKL.from_pretrained(path, subfolder="vae", **options),
-        text_encoder=CLIPTextModel.from_pretrained(path, subfolder="text_encoder", **options),
+        denoiser=UNetDenoiser(part(diffusers.UNet2DConditionModel, "unet"), process, prediction_type),
+        vae=part(diffusers.AutoencoderKL, "vae"),
+        text_encoder=part(CLIPTextModel, "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(path, subfolder="tokenizer", local_files_only=True),
         settings=_config(settings) if settings.exists() else {},
     )

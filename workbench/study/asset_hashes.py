@@ -16,7 +16,7 @@ def training_assets(config: Mapping[str, Any]) -> dict[str, str]:
     """Name -> hash of the files that a training reads: the teacher, the data, and whatever else is named by a path."""
     named = {}
     teacher = str((config.get("teacher") or {}).get("path", ""))
-    if teacher and not _path(teacher):
+    if teacher and (ASSETS / "teachers" / teacher).is_dir():
         named["teacher"] = ASSETS / "teachers" / teacher
     if str((config.get("data") or {}).get("class_path", "")).endswith("Wardrobe"):
         named["garments"] = ASSETS / "garments"
@@ -30,10 +30,16 @@ def evaluation_assets(settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: file_hash(path) for name, path in named.items() if path.exists()}
 
 
-def _path(text: str) -> Path | None:
-    """A text that is meant as a path and leads somewhere. A bare word is a name, even if a file is called so."""
-    if "/" not in text or len(text) > 1_000 or "\n" in text:
+PATH_KEYS = ("path", "prompts", "clip")  # settings that take a path, also one without a slash
+WORDS = ("report", "tune")  # of evaluation.prompts
+
+
+def _path(text: str, key: str = "") -> Path | None:
+    """A text that is meant as a path and leads somewhere. Elsewhere than under a path's key a bare word is a name."""
+    if ("/" not in text and key not in PATH_KEYS) or text in WORDS or len(text) > 1_000 or "\n" in text:
         return None
+    if key == "path" and "/" not in text and (ASSETS / "teachers" / text).is_dir():
+        return None  # a shipped teacher's name comes before a folder's
     path = Path(text).expanduser()
     try:
         return path if path.exists() else None
@@ -49,8 +55,13 @@ def _paths(value: Any, where: str = "") -> dict[str, Path]:
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
             found.update(_paths(child, f"{where}.{index}"))
-    elif isinstance(value, str) and (path := _path(value)):
-        found[where] = path
+    elif isinstance(value, str):
+        # inception:FILE names a file as well
+        key = where.rpartition(".")[2]
+        for text in (value, value.partition(":")[2]):
+            if text and (path := _path(text, key)):
+                found[where] = path
+                break
     return found
 
 

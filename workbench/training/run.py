@@ -258,8 +258,8 @@ class Run:
         )
 
     def _finish(self, module: Distillation, teacher: Teacher, began: float) -> None:
-        last = {k: v for k, v in module.recorder.last.items() if isinstance(v, float)}
-        module.recorder.hparams(_flat(training_part(self.resolved)), {f"final/{name}": v for name, v in last.items()})
+        latest = {f"final/{tag}": value for tag, value in module.recorder.latest.items()}
+        module.recorder.hparams(_flat(training_part(self.resolved)), latest)
         module.recorder.close()
         self._write_json(
             "provenance.json",

@@ -14,6 +14,11 @@ from workbench.diffusion import NoiseProcess
 class Distance(ABC):
     """(x0, target) -> one number >= 0 a sample, 0 where they are equal; means over the elements, in float32."""
 
+    @property
+    def weighs_times(self) -> bool:
+        """Whether the distance is nothing but another one, times a factor that depends on t."""
+        return False
+
     @abstractmethod
     def __call__(self, x0: Tensor, target: Tensor, t: Tensor, process: NoiseProcess) -> Tensor:
         """x0, target: (B, C, H, W), float32; t: (B,) long. Returns (B,)."""

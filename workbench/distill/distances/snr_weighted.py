@@ -27,6 +27,10 @@ class SNRWeighted(Distance):
         if not self.maximum > 0:
             raise ValueError(f"SNRWeighted maximum must be above 0, but got {self.maximum}.")
 
+    @property
+    def weighs_times(self) -> bool:
+        return True
+
     def __call__(self, x0: Tensor, target: Tensor, t: Tensor, process: NoiseProcess) -> Tensor:
         snr = (process.alpha(t, x0) / process.sigma(t, x0)).square().flatten()
         return snr.clamp(max=self.maximum) * self.distance(x0, target, t, process)

@@ -28,7 +28,7 @@ class Reconstruction(Loss):
         decay: of that running mean, a visit; its first value is the first distance seen at t.
 
     Raises:
-        ValueError: weight <= 0, or decay outside [0, 1).
+        ValueError: weight <= 0, decay outside [0, 1), or a distance that normalise_per_t would undo.
     """
 
     def __init__(
@@ -46,6 +46,11 @@ class Reconstruction(Loss):
             )
         if not 0 <= decay < 1:
             raise ValueError(f"Reconstruction decay must be at least 0 and below 1, but got {decay}.")
+        if normalise_per_t and distance.weighs_times:
+            raise ValueError(
+                f"Reconstruction distance {type(distance).__name__} weighs the times t, and normalise_per_t takes "
+                "every such weight away again. Use normalise_per_t: off with it."
+            )
         self.weight = weight
         self.target = target
         self.distance = distance

@@ -80,7 +80,7 @@ def _figure(
     centre = mean(list(by_seed.values())) if by_seed and not diverged else None
     is_arm = all(value.entry.subject == "student" for value in mine)
     comparison = None
-    if is_arm and mine and mine[0].entry.row != plan.baseline:
+    if is_arm and not diverged and mine and mine[0].entry.row != plan.baseline:
         ours = {seed: value for seed, value in by_seed.items() if seed is not None}
         theirs = {seed: value for seed, value in _by_seed(metric, baseline).items() if seed is not None}
         comparison = compare(ours, theirs, plan.metrics[metric])
@@ -146,10 +146,16 @@ def _notes(plan: Plan, blocks: Sequence[Block], columns: Sequence[Column]) -> tu
         notes[0] += " with its range over two seeds, which is no interval."
     else:
         notes[0] += " with its 95 % Student-t interval, and the seeds in which the row is better."
-        notes.append("Bold: better than the baseline, and the interval does not contain zero.")
+        notes.append("Intervals are over training seeds: all of them were scored on one set of prompts and noise.")
+        notes.append(
+            "Bold: better than the baseline, and the interval does not contain zero; not corrected for the number of "
+            "rows and columns."
+        )
         notes.append(f"p: paired t test, after Holm's correction over {blocks[0].family} rows of the block.")
         if any(
-            f.comparison and (f.comparison.p_equivalent or 1) < 0.05 for line in lines for f in line.figures.values()
+            f.comparison and f.comparison.p_equivalent is not None and f.comparison.p_equivalent < 0.05
+            for line in lines
+            for f in line.figures.values()
         ):
             notes.append("≈: equivalent to the baseline within ±2 % (two one-sided tests, p < .05).")
     if any(figure.gap_closed is not None for line in lines for figure in line.figures.values()):
