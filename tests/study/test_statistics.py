@@ -77,6 +77,19 @@ def test_bit_equal_rows_are_inert_and_equivalent() -> None:
     assert moved is not None and not moved.inert
 
 
+@given(values, st.integers(0, 1000))
+def test_a_signed_metric_is_compared_by_its_magnitude(ours: list[float], seed: int) -> None:
+    generator = random.Random(seed)
+    theirs = [generator.gauss(0, 1) for _ in ours]
+    found = compare(by_seed(ours), by_seed(theirs), "zero")
+    magnitudes = compare(by_seed([abs(v) for v in ours]), by_seed([abs(v) for v in theirs]), "min")
+    assert found is not None and found == magnitudes
+    flipped = compare(by_seed([-v for v in ours]), by_seed(theirs), "zero")
+    assert flipped is not None and flipped.difference == found.difference, "which side of zero does not matter"
+    mirrored = compare(by_seed([-v for v in theirs]), by_seed(theirs), "zero")
+    assert mirrored is not None and mirrored.difference == 0 and not mirrored.inert, "as far from zero, but not equal"
+
+
 @pytest.mark.parametrize(
     ("shift", "equivalent"), [(0.0, True), (0.01, True), (0.019, False), (0.03, False), (-0.03, False)]
 )

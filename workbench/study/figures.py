@@ -95,7 +95,7 @@ def _paired_dots(table: Table, block: Block) -> Canvas | None:
         axes.plot(differences, [height] * len(differences), "o", color=colour, markersize=4, alpha=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(compared)), [line.row.label for line in reversed(compared)])
-    better = "lower" if column.direction == "min" else "higher"
+    better = {"min": "lower", "max": "higher"}[column.direction]  # the objective is never signed
     axes.set_xlabel(f"{column.metric}: difference to {base.row.label} ({better} is better)")
     axes.set_ylim(-0.7, len(compared) - 0.3)
     return figure

@@ -29,3 +29,13 @@ def check_metric(name: str) -> None:
         raise ValueError(f"{name} is measured on features: name the extractor, as {name}[judge].")
     known = [*PLAIN, "FID", "KID", *(f"{family}[judge]" for family in OF_FEATURES if family not in ("FID", "KID"))]
     raise ValueError(f"there is no metric {name!r}.{did_you_mean(name, known)}")
+
+
+def check_direction(name: str, direction: str) -> None:
+    """Raises ValueError unless `direction` is min, max or zero, and zero for a signed difference to the teacher."""
+    if name in tuple(f"teacher/{look}" for look in APPEARANCE) and direction != "zero":
+        raise ValueError(f"{name} is a signed difference to the teacher, best at 0: write zero, not {direction}.")
+    if direction not in ("min", "max", "zero"):
+        raise ValueError(
+            f"{name} must be min or max, whichever is better, or zero (the nearer the better), but is {direction!r}."
+        )

@@ -69,7 +69,7 @@ class Plan:
     design: str
     baseline: str  # name of the row that differences are taken to
     seeds: tuple[int, ...]
-    metrics: Mapping[str, str]  # name -> "min" or "max"
+    metrics: Mapping[str, str]  # name -> "min", "max" or "zero"
     evaluations: tuple[Levels, ...]
     factors: Mapping[str, tuple[str, ...]]  # name -> levels
     run: Run
@@ -77,6 +77,7 @@ class Plan:
     cells: tuple[Cell, ...]  # in the order of the queue
     entries: tuple[Entry, ...]
     assets: Mapping[str, str] = field(default_factory=dict)
+    primary: Mapping[str, str] = field(default_factory=dict)  # row -> its primary metric
 
     @property
     def objective(self) -> str:

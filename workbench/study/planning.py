@@ -16,6 +16,7 @@ from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.names import slug
 from workbench.study.overrides import merged
 from workbench.study.plan import Cell, Entry, Plan, Row, Task
+from workbench.study.primary import primary_of_rows
 from workbench.study.reading import as_name
 from workbench.study.sweep_file import Levels, Overrides, SweepFile
 
@@ -52,6 +53,7 @@ def make_plan(sweep: SweepFile, resolve: Resolve) -> Plan:
             planner.train(arm, seed, by_evaluation)
     planner.check_image_counts()
     references = [Row(name, name, "reference") for name in sweep.references]
+    rows = [arm.row for arm in arms]
     return Plan(
         study=sweep.name,
         question=sweep.question,
@@ -62,10 +64,11 @@ def make_plan(sweep: SweepFile, resolve: Resolve) -> Plan:
         evaluations=tuple(planner.evaluations),
         factors={factor.name: tuple(factor.levels) for factor in sweep.factors},
         run=sweep.run,
-        rows=(*(arm.row for arm in arms), *references),
+        rows=(*rows, *references),
         cells=planner.finished_cells(),
         entries=tuple(planner.entries),
         assets=planner.assets,
+        primary=primary_of_rows(sweep, rows, baseline),
     )
 
 

@@ -55,18 +55,21 @@ def standard_deviation(values: Sequence[float]) -> float:
 def compare(
     arm: Mapping[int, float], baseline: Mapping[int, float], direction: str, margin: float = MARGIN
 ) -> Comparison | None:
-    """Compare by seed. direction: "min" or "max", whichever is better. None where no seed has both values."""
+    """Compare by seed. direction: "min" or "max", whichever is better, or "zero": magnitudes are compared, and the
+    smaller one is better. None where no seed has both values."""
     seeds = sorted(arm.keys() & baseline.keys())
     if not seeds:
         return None
+    is_inert = all(arm[seed] == baseline[seed] for seed in seeds)
+    if direction == "zero":
+        arm, baseline = ({seed: abs(values[seed]) for seed in seeds} for values in (arm, baseline))
     differences = [arm[seed] - baseline[seed] for seed in seeds]
     centre, n = mean(differences), len(differences)
-    better = sum(difference < 0 if direction == "min" else difference > 0 for difference in differences)
-    inert = all(arm[seed] == baseline[seed] for seed in seeds)
+    better = sum(improves(difference, direction) for difference in differences)
     if n == 1:
-        return Comparison(n, centre, None, None, better, None, None, inert)
+        return Comparison(n, centre, None, None, better, None, None, is_inert)
     if n == 2:
-        return Comparison(n, centre, min(differences), max(differences), better, None, None, inert)
+        return Comparison(n, centre, min(differences), max(differences), better, None, None, is_inert)
     error = standard_deviation(differences) / math.sqrt(n)
     half = _quantile(0.5 + CONFIDENCE / 2, n - 1) * error
     bound = margin * abs(mean([baseline[seed] for seed in seeds]))
@@ -78,8 +81,13 @@ def compare(
         better=better,
         p=2 * _upper_tail(abs(centre), error, n - 1),
         p_equivalent=max(_upper_tail(bound - centre, error, n - 1), _upper_tail(bound + centre, error, n - 1)),
-        inert=inert,
+        inert=is_inert,
     )
+
+
+def improves(difference: float, direction: str) -> bool:
+    """Whether a difference arm - baseline (of magnitudes, for "zero") is to the better."""
+    return difference > 0 if direction == "max" else difference < 0
 
 
 def _quantile(probability: float, degrees: int) -> float:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.study.errors import SweepError, did_you_mean
-from workbench.study.metric_names import check_metric
+from workbench.study.metric_names import check_direction, check_metric
 from workbench.study.names import slug
 from workbench.study.overrides import overlap
+from workbench.study.primary import parse_primary
 from workbench.study.reading import as_name, read_yaml
 
 KEYS = (
@@ -26,6 +27,7 @@ KEYS = (
     "evaluate",
     "references",
     "metrics",
+    "primary",
     "run",
 )
 MAX_SEEDS = 1_000
@@ -74,8 +76,9 @@ class SweepFile:
     seeds: tuple[int, ...]
     evaluate: tuple[Factor, ...]
     references: Mapping[str, Overrides]
-    metrics: Mapping[str, str]  # name -> "min" or "max"; the first one is the objective
+    metrics: Mapping[str, str]  # name -> "min", "max" or "zero"; the first one is the objective
     run: Run
+    primary: Mapping[str, str] = field(default_factory=dict)  # factor or arm -> its one primary metric
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -108,6 +111,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
     baseline, baseline_arm = _baseline(raw.get("baseline"), factors, path)
     arms = _named_overrides(raw.get("arms"), f"{path}, arms", "The arm")
     base = Path(_text(raw, "base", path, required=True)).expanduser()
+    metrics = _metrics(raw.get("metrics"), path)
     sweep = SweepFile(
         path=path,
         name=slug(path.stem, "The study"),
@@ -122,8 +126,9 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
         seeds=_seeds(raw.get("seeds", 5), path),
         evaluate=evaluate,
         references=_named_overrides(raw.get("references"), f"{path}, references", "The reference"),
-        metrics=_metrics(raw.get("metrics"), path),
+        metrics=metrics,
         run=_run(raw.get("run"), path),
+        primary=parse_primary(raw.get("primary"), metrics, path),
     )
     if not sweep.base.is_file():
         raise SweepError(f"{path}, base: there is no file {sweep.base}.")
@@ -279,10 +284,11 @@ def _metrics(value: Any, path: Path) -> dict[str, str]:
     for name, direction in metrics.items():
         try:
             check_metric(name)
+            check_direction(name, direction)
         except ValueError as error:
             raise SweepError(f"{path}, metrics: {error}") from error
-        if direction not in ("min", "max"):
-            raise SweepError(f"{path}, metrics.{name}: must be min or max, whichever is better, but is {direction!r}.")
+    if metrics[first := next(iter(metrics))] == "zero":
+        raise SweepError(f"{path}, metrics.{first}: the first metric is the objective and must be min or max.")
     return metrics
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from workbench.study.plan import Plan
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, Value
-from workbench.study.statistics import compare, gap_closed, holm, mean, percent_of
+from workbench.study.statistics import compare, gap_closed, holm, improves, mean, percent_of
 from workbench.study.sweep_file import Levels
 from workbench.study.tables.model import Block, Column, Figure, Line, Table
 
@@ -16,7 +16,8 @@ def build_table(plan: Plan, values: Sequence[Value]) -> Table:
     """The table of the plan with what is there so far. Pure: the same values give the same table, byte for byte."""
     columns = tuple(_column(plan, metric, values) for metric in plan.metrics)
     blocks = tuple(_block(plan, levels, values) for levels in plan.evaluations)
-    return Table(plan.study, plan.question, plan.baseline, columns, blocks, _notes(plan, blocks, columns))
+    notes = _notes(plan, blocks, columns)
+    return Table(plan.study, plan.question, plan.baseline, columns, blocks, notes, plan.primary)
 
 
 def _column(plan: Plan, metric: str, values: Sequence[Value]) -> Column:
@@ -84,10 +85,9 @@ def _figure(
         ours = {seed: value for seed, value in by_seed.items() if seed is not None}
         theirs = {seed: value for seed, value in _by_seed(metric, baseline).items() if seed is not None}
         comparison = compare(ours, theirs, plan.metrics[metric])
-    improved = comparison is not None and (
-        comparison.difference < 0 if plan.metrics[metric] == "min" else comparison.difference > 0
-    )
-    many = teacher_value(metric, everywhere, None)
+    improved = comparison is not None and improves(comparison.difference, plan.metrics[metric])
+    is_signed = plan.metrics[metric] == "zero"  # a share of a signed difference says nothing
+    many = None if is_signed else teacher_value(metric, everywhere, None)
     few = teacher_value(metric, here, mine[0].entry.num_inference_steps) if mine else None
     if few is None and mine:
         few = teacher_value(metric, everywhere, mine[0].entry.num_inference_steps)
@@ -164,6 +164,10 @@ def _notes(plan: Plan, blocks: Sequence[Block], columns: Sequence[Column]) -> tu
             "- row) / "
             "(teacher at as many steps - teacher at its largest number of steps)."
         )
+    if plan.primary:
+        notes.append("†: the row's primary metric, named before the study ran.")
+    if any(direction == "zero" for direction in plan.metrics.values()):
+        notes.append("→0: signed, best at zero; its differences are those of the magnitudes.")
     for column in columns:
         if len(column.num_images) > 1:
             notes.append(f"{column.metric}: measured on different numbers of images. Its rows must not be compared.")

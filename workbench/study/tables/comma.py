@@ -9,21 +9,28 @@ from collections.abc import Sequence
 from workbench.study.plan import Plan
 from workbench.study.results import Value
 from workbench.study.tables.model import Table
+from workbench.study.tables.primary import outcomes
 
 SUMMARY = (
     "row", "kind", "evaluation", "metric", "direction", "seeds", "complete", "diverged", "failed", "mean", "difference",
     "low", "high", "better", "compared", "p", "p_holm", "family", "p_equivalent", "percent_of_teacher", "gap_closed",
-    "inert", "bold", "num_images", "extractor",
+    "inert", "bold", "num_images", "extractor", "primary", "p_primary",
 )  # fmt: skip
 
 
 def summary_csv(table: Table) -> str:
-    """One line for each row, evaluation and metric; low and high are the 95 % t interval where compared >= 3."""
+    """One line for each row, evaluation and metric; low and high are the 95 % t interval where compared >= 3.
+
+    primary: the verdict, in the row's primary metric alone; p_primary: Holm-corrected over the primary outcomes.
+    """
     rows: list[list] = []
+    primary = {(o.block.title, o.line.row.name): o for o in outcomes(table)}
     for block in table.blocks:
         for line in block.lines:
             for column in table.columns:
                 figure, c = line.figures[column.metric], line.figures[column.metric].comparison
+                outcome = primary.get((block.title, line.row.name))
+                is_primary = outcome is not None and outcome.metric == column.metric
                 rows.append(
                     [
                         line.row.name, line.row.kind, block.title, column.metric, column.direction, line.seeds,
@@ -31,7 +38,8 @@ def summary_csv(table: Table) -> str:
                         *((c.difference, c.low, c.high, c.better, c.n, c.p) if c else (None,) * 6),
                         figure.p_holm, block.family, c.p_equivalent if c else None, figure.percent_of_teacher,
                         figure.gap_closed, line.inert, figure.bold, " ".join(map(str, column.num_images)),
-                        column.extractor,
+                        column.extractor, outcome.verdict if outcome and is_primary else None,
+                        outcome.p_holm if outcome and is_primary else None,
                     ]
                 )  # fmt: skip
     return _write(SUMMARY, rows)

@@ -8,7 +8,8 @@ from workbench.study.tables.model import Table
 _MARKS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", words.MINUS: "$-$", "±": r"$\pm$",
-    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$", "…": r"\dots{}", "–": "--",
+    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$",
+    "†": r"\textdagger{}", "→": r"$\rightarrow$", "…": r"\dots{}", "–": "--",
 }  # fmt: skip
 
 
@@ -24,6 +25,12 @@ def latex(table: Table) -> str:
         out += [" & ".join(_text(text) for text in words.cells(table, line)) + r" \\" for line in block.lines]
     out += [r"\bottomrule", r"\end{tabular}"]
     out += [f"% {_escape(note)}" for note in (table.question, *table.notes) if note]
+    if primary := words.primary_rows(table):
+        out += ["", "% Primary outcomes", r"\begin{tabular}{lllrlr}", r"\toprule"]
+        out += [" & ".join(words.PRIMARY_HEAD) + r" \\", r"\midrule"]
+        out += [" & ".join(_text(text) for text in row) + r" \\" for row in primary]
+        out += [r"\bottomrule", r"\end{tabular}"]
+        out += [f"% {_escape(note)}" for note in words.primary_notes(table)]
     return "\n".join(out) + "\n"
 
 

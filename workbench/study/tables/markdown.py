@@ -17,6 +17,12 @@ def markdown(table: Table) -> str:
         rows += [[_text(text) for text in words.cells(table, line)] for line in block.lines]
         parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
     parts.append("\n".join(f"- {_escape(note)}" for note in table.notes) + "\n")
+    if primary := words.primary_rows(table):
+        parts.append("#### Primary outcomes\n")
+        rows = [list(words.PRIMARY_HEAD), ["---", "---", "---", "---:", "---", "---:"]]
+        rows += [[_text(text) for text in row] for row in primary]
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+        parts.append("\n".join(f"- {_escape(note)}" for note in words.primary_notes(table)) + "\n")
     return "\n".join(parts)
 
 

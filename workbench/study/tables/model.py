@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workbench.study.plan import Row
 from workbench.study.statistics import Comparison
@@ -55,7 +55,7 @@ class Column:
     """A metric with what its numbers depend on."""
 
     metric: str
-    direction: str  # "min" or "max"
+    direction: str  # "min", "max" or "zero"
     num_images: tuple[int, ...]
     extractor: str  # the first 8 digits of its hash, "" where the metric has none
     decimals: int
@@ -63,7 +63,7 @@ class Column:
     @property
     def arrow(self) -> str:
         """Which way is better."""
-        return "↓" if self.direction == "min" else "↑"
+        return {"min": "↓", "max": "↑"}.get(self.direction, "→0")
 
     @property
     def detail(self) -> str:
@@ -82,3 +82,4 @@ class Table:
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
+    primary: Mapping[str, str] = field(default_factory=dict)  # row -> its primary metric

@@ -24,7 +24,23 @@ def terminal(table: Table, blocks: int | None = None) -> Group:
         parts.append(Text(f"and {len(table.blocks) - len(shown)} more evaluations in table.md", style="dim"))
     else:
         parts += [Text(f"· {note}", style="dim") for note in table.notes]
+    if primary := words.primary_rows(table):
+        parts.append(_primary(primary))
+        parts += [Text(f"· {note}", style="dim") for note in words.primary_notes(table)]
     return Group(*parts)
+
+
+def _primary(rows: list[list[words.Text]]) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(title="Primary outcomes", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for head in words.PRIMARY_HEAD:
+        grid.add_column(head, justify="right" if head in ("difference", "p") else "left")
+    for row in rows:
+        grid.add_row(*(Text(text.main, style="bold" if text.bold else "") for text in row))
+    return grid
 
 
 def _rich(table: Table, block: Block) -> RichTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 from workbench.study.tables import words
@@ -21,8 +22,19 @@ def web(table: Table) -> str:
             cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
             out.append(f'<tr class="{kind}"><th scope="row">{_text(name)}</th>{cells}</tr>')
         out.append("</tbody></table>")
-    out.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in table.notes) + "</ul>")
+    out.append(_notes(table.notes))
+    if primary := words.primary_rows(table):
+        head = "".join(f"<th>{escape(word)}</th>" for word in words.PRIMARY_HEAD)
+        out.append(f"<table><caption>Primary outcomes</caption><thead><tr>{head}</tr></thead><tbody>")
+        for name, *rest in primary:
+            cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
+            out.append(f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>')
+        out += ["</tbody></table>", _notes(words.primary_notes(table))]
     return "\n".join(out) + "\n"
+
+
+def _notes(notes: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
 
 
 def _text(text: words.Text) -> str:

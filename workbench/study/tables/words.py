@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workbench.study.statistics import Comparison
 from workbench.study.tables.model import Column, Figure, Line, Table
+from workbench.study.tables.primary import BETTER, WORSE, outcomes
 
 MINUS = "−"
+PRIMARY = "†"  # behind a row's primary metric
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def cells(table: Table, line: Line) -> list[Text]:
     texts = [Text(name, ", ".join(remarks))]
     for index, column in enumerate(table.columns):
         figure = line.figures[column.metric]
-        texts.append(_figure(figure, column, line))
+        texts.append(_figure(figure, column, line, table.primary.get(line.row.name) == column.metric))
         if index == 0:
             texts.append(Text(p_value(figure.p_holm)))
             texts.append(Text("" if figure.percent_of_teacher is None else f"{figure.percent_of_teacher:.1f} %"))
@@ -61,7 +64,7 @@ def cells(table: Table, line: Line) -> list[Text]:
     return texts
 
 
-def _figure(figure: Figure, column: Column, line: Line) -> Text:
+def _figure(figure: Figure, column: Column, line: Line, is_primary: bool) -> Text:
     if line.diverged:
         return Text(
             f"diverged {len(line.diverged)}/{line.seeds or 1}",
@@ -69,13 +72,45 @@ def _figure(figure: Figure, column: Column, line: Line) -> Text:
         )
     if figure.mean is None:
         return Text("…" if not line.complete else "–")
-    below = ""
-    if (comparison := figure.comparison) is not None:
-        below = number(comparison.difference, column.decimals, sign=True)
-        if comparison.low is not None and comparison.high is not None:
-            ends = [number(end, column.decimals, sign=True) for end in (comparison.low, comparison.high)]
-            below += f" [{', '.join(ends)}]" if comparison.is_interval else f" ({' to '.join(ends)})"
-        below += f" {comparison.better}/{comparison.n}"
-        if comparison.p_equivalent is not None and comparison.p_equivalent < 0.05:
-            below += " ≈"
-    return Text(number(figure.mean, column.decimals), below, figure.bold)
+    below = "" if figure.comparison is None else difference(figure.comparison, column.decimals)
+    return Text(number(figure.mean, column.decimals) + (f" {PRIMARY}" if is_primary else ""), below, figure.bold)
+
+
+def difference(comparison: Comparison, decimals: int) -> str:
+    """'+0.20 [−0.11, +0.51] 1/3 ≈': the paired difference, its interval, seeds that are better, equivalence."""
+    text = number(comparison.difference, decimals, sign=True)
+    if comparison.low is not None and comparison.high is not None:
+        ends = [number(end, decimals, sign=True) for end in (comparison.low, comparison.high)]
+        text += f" [{', '.join(ends)}]" if comparison.is_interval else f" ({' to '.join(ends)})"
+    text += f" {comparison.better}/{comparison.n}"
+    return text + (" ≈" if comparison.p_equivalent is not None and comparison.p_equivalent < 0.05 else "")
+
+
+PRIMARY_HEAD = ("primary outcome", "under", "metric", "difference", "verdict", "p")
+
+
+def primary_rows(table: Table) -> list[list[Text]]:
+    """One row of texts for each primary outcome, as many as PRIMARY_HEAD; none where the file names none."""
+    decimals = {column.metric: column.decimals for column in table.columns}
+    return [
+        [
+            Text(outcome.line.row.label),
+            Text(outcome.block.title),
+            Text(outcome.metric),
+            Text(difference(outcome.comparison, decimals[outcome.metric])),
+            Text(outcome.verdict, bold=outcome.verdict in (BETTER, WORSE)),
+            Text(p_value(outcome.p_holm)),
+        ]
+        for outcome in outcomes(table)
+    ]
+
+
+def primary_notes(table: Table) -> list[str]:
+    """What has to be said below the primary outcomes."""
+    lines = [line for block in table.blocks for line in block.lines]
+    label = next((line.row.label for line in lines if line.row.name == table.baseline), table.baseline)
+    return [
+        f"One metric a switch, named in the sweep file before it ran. Difference: row {MINUS} {label}.",
+        "Verdict: better or worse where the 95 % interval of the paired difference excludes zero; inert: equal bit for "
+        "bit. p: after Holm's correction over the primary outcomes of the same evaluation alone.",
+    ]
