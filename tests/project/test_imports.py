@@ -8,7 +8,7 @@ import pytest
 
 from tests.project.tree import ROOT, imports, python_files
 
-VERBS = ["train", "sweep", "evaluate", "sample", "report"]
+VERBS = ["train", "sweep", "evaluate", "sample", "report", "claims"]
 ROOMS = ["diffusion", "models", "distill", "training", "data", "metrics", "evaluation", "study", "world", "notebook"]
 
 # room -> what it never imports, not even inside a function

@@ -52,6 +52,14 @@ def standard_deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % Student-t interval of the mean; None below three values, as in Comparison."""
+    if len(values) < 3:
+        return None
+    half = _quantile(0.5 + CONFIDENCE / 2, len(values) - 1) * standard_deviation(values) / math.sqrt(len(values))
+    return mean(values) - half, mean(values) + half
+
+
 def compare(
     arm: Mapping[int, float], baseline: Mapping[int, float], direction: str, margin: float = MARGIN
 ) -> Comparison | None:

@@ -1,0 +1,7 @@
+"""Claims: what the committed results are said to show, and whether they do. Recomputed from values.csv every time."""
+
+from workbench.study.claims.judging import Verdict, judge
+from workbench.study.claims.reading import Claim, read_claims
+from workbench.study.claims.writing import claims_markdown, claims_yaml, differences
+
+__all__ = ["Claim", "Verdict", "claims_markdown", "claims_yaml", "differences", "judge", "read_claims"]
