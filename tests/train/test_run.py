@@ -47,7 +47,7 @@ def config(teacher: Path, updates: int = 6, **settings: Any) -> dict[str, Any]:
             "train": {
                 "student_updates": updates, "batch_size": 2, "accelerator": "cpu", "threads": 1,
                 "checkpoint_minutes": 0, "log_every": 4, "sample_every": 3, "sample_prompts": 2, "probe_every": 3,
-                "probe_samples": 2, "reference_samples": 2,
+                "probe_samples": 2, "reference_samples": 2, "snapshots": [0.5],
             },
         },
         {f"train.{key}": value for key, value in settings.items()},
@@ -134,7 +134,7 @@ def same(a: Any, b: Any) -> bool:
 
 def assert_equal_runs(a: Path, b: Path) -> None:
     """Student, average, optimisers, critic, metrics and pictures, bit for bit."""
-    for name in ("metrics.jsonl", "student.safetensors", "samples/000006.png"):
+    for name in ("metrics.jsonl", "student-0.5.safetensors", "student.safetensors", "samples/000006.png"):
         assert (a / name).read_bytes() == (b / name).read_bytes(), name
     assert same(*(torch.load(folder / "last.ckpt", weights_only=True) for folder in (a, b)))
 
@@ -188,6 +188,41 @@ def test_a_stopped_run_saves_itself_and_goes_on_bit_for_bit(
             train.run(config(tiny_teacher_path, checkpoint_minutes=60), folder, stop=stop, quiet=True)
     train.run(config(tiny_teacher_path), folder, quiet=True)
     assert_equal_runs(finished, folder)
+
+
+def test_a_snapshot_is_the_average_of_that_moment_and_changes_nothing(
+    finished: Path, tmp_path: Path, tiny_teacher_path: Path
+) -> None:
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 5  # two ticks of warm-up, three updates: half of them
+
+    with pytest.raises(train.Stopped, match="after student update 3 of 6"):
+        train.run(config(tiny_teacher_path, snapshots=[]), tmp_path / "plain", stop=stop, quiet=True)
+    average = torch.load(tmp_path / "plain" / "last.ckpt", weights_only=True)["ema"]
+    snapshot = load_file(finished / "student-0.5.safetensors")
+    assert all(torch.equal(snapshot[name], average[name]) for name in snapshot)
+    with safe_open(finished / "student-0.5.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["workbench"])["student_updates"] == 3
+    train.run(config(tiny_teacher_path, snapshots=[]), tmp_path / "plain", quiet=True)
+    for name in ("metrics.jsonl", "student.safetensors", "samples/000006.png"):
+        assert (finished / name).read_bytes() == (tmp_path / "plain" / name).read_bytes(), name
+    assert not list((tmp_path / "plain").glob("student-*"))
+
+
+def test_the_time_of_all_starts_counts(finished: Path, tmp_path: Path, tiny_teacher_path: Path) -> None:
+    once = json.loads((finished / "provenance.json").read_text())
+    assert once["training_seconds"] == once["seconds_since_last_start"]
+    folder = tmp_path / "twice"
+    with pytest.raises(train.Stopped):
+        train.run(config(tiny_teacher_path), folder, stop=lambda: True, quiet=True)
+    (folder / "clock.json").write_text('{"seconds": 1000.0}')
+    train.run(config(tiny_teacher_path), folder, quiet=True)
+    twice = json.loads((folder / "provenance.json").read_text())
+    assert 1000 < twice["training_seconds"] == pytest.approx(1000 + twice["seconds_since_last_start"], abs=0.2)
 
 
 def test_noise_correction_without_effect_is_said_aloud(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from workbench.config.classes import (
 )
 from workbench.config.errors import ConfigError
 from workbench.config.tree import Config
+from workbench.snapshots import check_shares
 
 
 def validated(filled: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +113,16 @@ def check_rules(config: Config) -> None:
         value = getattr(train, name)
         if value is not None and not value > 0:
             raise ConfigError(f"train.{name} must be above 0, but got {value}.")
+    try:
+        check_shares(train.snapshots, train.student_updates)
+    except ValueError as error:
+        raise ConfigError(f"train.snapshots: {error}") from error
+    snapshot = config.evaluation.snapshot
+    if snapshot not in (None, 1, *train.snapshots):
+        raise ConfigError(
+            f"evaluation.snapshot: {snapshot:g} is none of train.snapshots ({train.snapshots}), so that no such "
+            "student is kept. Add it there, or use null for the student at the end."
+        )
     processes = train.devices * train.num_nodes
     if train.batch_size % processes:
         raise ConfigError(

@@ -63,6 +63,7 @@ class TrainConfig:
     reference_samples: int = 16  # images behind std(teacher at 25 steps), measured once before training; 0 = not logged
     probe_every: int = 50  # student updates between two measurements of the exposure gap; 0 = never
     probe_samples: int = 8  # images behind it
+    snapshots: list[float] = field(default_factory=list)  # shares of the updates after which the student is also kept
 
 
 @dataclass
@@ -85,6 +86,7 @@ class EvaluationConfig:
     diversity_prompts: int = 16  # prompts that are drawn several times; 0 = no diversity
     diversity_images: int = 8  # images of each of them
     grid_images: int = 16  # tiles of grid.png
+    snapshot: float | None = None  # of the subject student: one of train.snapshots; null = the student at the end
 
 
 @dataclass

@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 from workbench.evaluation.generator import Generator
 from workbench.models import Teacher, load_trainable_state
-
-WEIGHTS = "student.safetensors"  # the moving average, written by workbench.train
+from workbench.snapshots import snapshot_file
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
@@ -47,15 +46,19 @@ def student_generator(
     *,
     seed: int,
     noise_correction: bool | None = None,
+    snapshot: float | None = None,
 ) -> Generator:
     """The student of `run_dir` on its own grid and sampler.
 
-    config: the run's `workbench.config.Config`. noise_correction: None keeps the sampler's own.
+    config: the run's `workbench.config.Config`. noise_correction: None keeps the sampler's own. snapshot: one of
+    train.snapshots, None for the student at the end.
     Raises ValueError for a run without weights, or weights of another kind of student.
     """
-    file = run_dir / WEIGHTS
+    file = run_dir / snapshot_file(snapshot)
     if not file.is_file():
-        raise ValueError(f"{run_dir}: no {WEIGHTS}. The run has not finished; start the same training again to go on.")
+        raise ValueError(
+            f"{run_dir}: no {file.name}. The run has not come so far; start the same training again to go on."
+        )
     student = config.model.student.make(teacher)
     try:
         state = load_file(file)

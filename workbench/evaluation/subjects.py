@@ -16,10 +16,11 @@ from workbench.config import Config, EvaluationConfig
 from workbench.diffusion import DPMSolverPP, Sampler
 from workbench.evaluation.generator import Generator, teacher_generator
 from workbench.evaluation.prompts import real_images
-from workbench.evaluation.student import WEIGHTS, student_generator
+from workbench.evaluation.student import student_generator
 from workbench.files import file_sha256
 from workbench.metrics.cache import cached
 from workbench.models import Teacher, load_teacher
+from workbench.snapshots import snapshot_file
 
 VERSION = 1  # of the evaluation code; another number is another evaluation, and no cached image is reused
 
@@ -72,8 +73,9 @@ def make_subject(
         settings.num_inference_steps,
         seed=settings.seed,
         noise_correction=settings.noise_correction,
+        snapshot=settings.snapshot,
     )
-    identity = _identity(generator) | {"student_sha256": file_sha256(run_dir / WEIGHTS)}
+    identity = _identity(generator) | {"student_sha256": file_sha256(run_dir / snapshot_file(settings.snapshot))}
     return Subject(_fresh_images(generator, device), identity), teacher, records
 
 

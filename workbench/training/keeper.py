@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from workbench.distill.module import Distillation
 from workbench.distill.state import Keyed
 from workbench.training.progress import Progress
 from workbench.training.samples import sample_grid, write_png
+from workbench.training.weights import write_student
 
 
 class Keeper:
@@ -23,11 +24,13 @@ class Keeper:
     Args:
         module: the training.
         folder: the run folder; None on other ranks than 0.
-        identity: goes into every checkpoint beside the state, to recognise the run by.
+        identity: goes into every checkpoint beside the state, to recognise the run by; `teacher` is the teacher's hash.
         checkpoint_seconds: between two checkpoints; 0 = after every tick.
         sample_every, probe_every: student updates between two sample grids, two measurements of the gap; 0 = never.
         sample_cond: (n, L, D), the captions of the grids; sample_random their draws; sample_grids a column each.
         diagnostics, probe_latents: for the exposure gap; None without real images.
+        snapshots: student update -> file that the averaged student of that moment goes to.
+        on_save: called after every checkpoint that this process writes.
         stop: asked after every tick; True saves and ends the training.
         progress: what the user sees.
     """
@@ -45,6 +48,8 @@ class Keeper:
         probe_every: int,
         diagnostics: Diagnostics | None,
         probe_latents: Tensor | None,
+        snapshots: Mapping[int, Path],
+        on_save: Callable[[], None],
         stop: Callable[[], bool] | None,
         progress: Progress,
     ) -> None:
@@ -59,6 +64,8 @@ class Keeper:
         self._probe_every = probe_every
         self._diagnostics = diagnostics
         self._probe_latents = probe_latents
+        self._snapshots = dict(snapshots)
+        self._on_save = on_save
         self._stop = stop
         self._progress = progress
         self._saved_at = time.monotonic()
@@ -82,11 +89,15 @@ class Keeper:
         is_over = module.tick == module.total_ticks
         if module.tick > module.warmup_ticks:
             self._look(module.update, is_over)
+            # Before the checkpoint: a run that goes on from it never comes back to this update.
+            if self._folder is not None and module.update in self._snapshots:
+                write_student(module, self._snapshots[module.update], self._identity["teacher"])
         self._progress.show(module.update, _note(module))
         if stop or save or is_over:
             module.recorder.flush()
             if self._folder is not None:
                 save_checkpoint(self._folder, {**self._identity, **module.training_state()})
+                self._on_save()
             self._saved_at = time.monotonic()
         self.stopped = stop and not is_over
         return not stop

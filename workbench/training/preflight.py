@@ -32,6 +32,12 @@ def check_training(config: Config) -> None:
             raise ConfigError(f"model.losses.{name}: {error}") from error
 
 
+def reads_images(config: Config) -> bool:
+    """Whether the training reads real images: its trajectory starts from them, or a loss compares with them."""
+    model = config.model
+    return model.trajectory.needs_images or any(loss.needs_images for loss in model.losses.values())
+
+
 def process_of(config: Config) -> NoiseProcess:
     """The teacher's noise process. Raises ConfigError for a folder that is no teacher, or one that cannot work."""
     try:

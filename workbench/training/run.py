@@ -14,7 +14,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
@@ -29,15 +28,17 @@ from workbench.distill.recorder import Recorder
 from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
 from workbench.files import write_atomically
-from workbench.models import Teacher, load_teacher, trainable_state
+from workbench.models import Teacher, load_teacher
+from workbench.snapshots import STUDENT, snapshot_file, snapshot_update
 from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.guards import owned, quiet_lightning
 from workbench.training.keeper import Keeper
-from workbench.training.preflight import check_training, student_grids
+from workbench.training.preflight import check_training, reads_images, student_grids
 from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
+from workbench.training.weights import write_student
 
-STUDENT = "student.safetensors"
+CLOCK = "clock.json"  # how long the run has trained, over all its starts, at its last checkpoint
 SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid
 # What may differ between the parts of one run: where it computes, not what.
 _WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
@@ -95,6 +96,7 @@ class Run:
 
     def _train(self) -> None:
         began = time.time()
+        earlier = _read_clock(self.folder)
         config = self.config
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
@@ -116,7 +118,7 @@ class Run:
                 f"{self.folder}: the checkpoint was made with another teacher than {teacher.path} (SHA-256 differs). "
                 "Use another --run-dir."
             )
-        keeper = self._prepare(module, teacher, draws, state)
+        keeper = self._prepare(module, teacher, draws, state, lambda: earlier + time.time() - began)
         if module.tick < module.total_ticks:
             if state is None:
                 keeper.begin()
@@ -132,7 +134,7 @@ class Run:
                 "The same command goes on."
             )
         if self.is_main:
-            self._finish(module, teacher, began)
+            self._finish(module, teacher, began, earlier)
 
     def _trainer(self) -> pl.Trainer:
         train = self.config.train
@@ -162,14 +164,13 @@ class Run:
         for loss in model.losses.values():
             loss.prepare(teacher, draws)
         _warn_of_idle_noise_correction(model.sampler, process, model.num_steps)
-        needs_images = model.trajectory.needs_images or any(loss.needs_images for loss in model.losses.values())
         with torch.random.fork_rng(devices=[]):  # LoRA's first weights: of the run's seed, on every rank
             torch.manual_seed(int(draws.one("student", 0).integers(2**62)))
             student = model.student.make(teacher)
         module = Distillation(
             student=student,
             teacher=teacher,
-            batches=Batches(config.data, teacher, draws, train.batch_size, needs_images),
+            batches=Batches(config.data, teacher, draws, train.batch_size, reads_images(config)),
             trajectory=model.trajectory,
             sampler=model.sampler,
             losses=model.losses,
@@ -186,7 +187,14 @@ class Run:
         )
         return module, draws
 
-    def _prepare(self, module: Distillation, teacher: Teacher, draws: Draws, state: dict[str, Any] | None) -> Keeper:
+    def _prepare(
+        self,
+        module: Distillation,
+        teacher: Teacher,
+        draws: Draws,
+        state: dict[str, Any] | None,
+        clock: Callable[[], float],
+    ) -> Keeper:
         """Measure what must be known before training, or take it from the checkpoint; then everything between ticks."""
         config = self.config
         model, train = config.model, config.train
@@ -208,6 +216,11 @@ class Run:
             probe_every=train.probe_every,
             diagnostics=probe,
             probe_latents=module.batches.latents(probe.indices) if has_images else None,
+            snapshots={
+                snapshot_update(share, train.student_updates): self.folder / snapshot_file(share)
+                for share in train.snapshots
+            },
+            on_save=lambda: self._write_json(CLOCK, {"seconds": round(clock(), 1)}),
             stop=self.stop,
             progress=Progress(
                 train.student_updates, module.update, sys.stderr if self.is_main and not self.quiet else None
@@ -257,7 +270,7 @@ class Run:
             teacher, module.student, module.plan.grids, module.sampler, cond, teacher.latent_shape, random
         )
 
-    def _finish(self, module: Distillation, teacher: Teacher, began: float) -> None:
+    def _finish(self, module: Distillation, teacher: Teacher, began: float, earlier: float) -> None:
         latest = {f"final/{tag}": value for tag, value in module.recorder.latest.items()}
         module.recorder.hparams(_flat(training_part(self.resolved)), latest)
         module.recorder.close()
@@ -267,19 +280,10 @@ class Run:
                 **provenance(teacher.sha256),
                 "student_updates": module.update,
                 "seconds_since_last_start": round(time.time() - began, 1),
+                "training_seconds": round(earlier + time.time() - began, 1),
             },
         )
-        with module.ema.swap():
-            weights = trainable_state(module.student)
-        about = {
-            "weights": "ema",
-            "ema_decay": module.ema.decay,
-            "student_updates": module.update,
-            "teacher_sha256": teacher.sha256,
-        }
-        # One entry: safetensors writes several in any order, and equal runs should give equal files.
-        metadata = {"workbench": json.dumps(about)}
-        write_atomically(self.folder / STUDENT, lambda path: save_file(weights, path, metadata=metadata))
+        write_student(module, self.folder / STUDENT, teacher.sha256)
 
     def _write_json(self, name: str, value: dict[str, Any]) -> None:
         text = json.dumps(value, indent=1) + "\n"
@@ -312,7 +316,8 @@ def _replay(answers: list[float]) -> Callable[[Target, int], float]:
 def _what(resolved: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that decides about the result."""
     part = training_part(resolved)
-    return {**part, "train": {k: v for k, v in (part.get("train") or {}).items() if k not in _WHERE}}
+    train = {"snapshots": [], **(part.get("train") or {})}  # an older run's file does not name what came later
+    return {**part, "train": {k: v for k, v in train.items() if k not in _WHERE}}
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -350,6 +355,16 @@ def _warn_of_idle_noise_correction(sampler: Sampler, process: NoiseProcess, num_
             "model.sampler.noise_correction: on changes nothing with num_steps: [1]: there is no second step.",
             stacklevel=2,
         )
+
+
+def _read_clock(folder: Path) -> float:
+    """Seconds of the starts before this one, 0 for a run that starts."""
+    if not (folder / "last.ckpt").exists():
+        return 0.0
+    try:
+        return float(json.loads((folder / CLOCK).read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def _number(variable: str) -> int:
