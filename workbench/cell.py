@@ -16,6 +16,7 @@ import yaml
 
 from workbench.distill.module import Diverged
 from workbench.evaluation.run import evaluate_run
+from workbench.evaluation.selection import select_snapshot
 from workbench.study.files import read_json, write_json
 from workbench.study.heartbeat import Steps, beat
 from workbench.training.run import Run
@@ -48,9 +49,8 @@ def run_cell(folder: Path) -> None:
     for index, task in enumerate(wanted["evaluations"]):
         scored = {**config, "evaluation": task["evaluation"]}
         where = begin + (1 - begin) * index / count, (1 - begin) / count
-        evaluations[task["key"]] = _evaluate(
-            folder, scored, task["key"], wanted["training"], f"{index + 1}/{count}", where
-        )
+        name = f"{index + 1}/{count}"
+        evaluations[task["key"]] = _evaluate(folder, scored, task, wanted["training"], name, where)
     seconds = round(time.monotonic() - started, 2)  # of this attempt
     write_json(folder / "result.json", {**result, "evaluations": evaluations, "seconds": seconds})
 
@@ -96,22 +96,43 @@ def _stop(folder: Path, updates: int) -> Callable[[], bool]:
 
 
 def _evaluate(
-    folder: Path, config: dict[str, Any], key: str, training: str | None, name: str, where: tuple[float, float]
+    folder: Path,
+    config: dict[str, Any],
+    task: dict[str, Any],
+    training: str | None,
+    name: str,
+    where: tuple[float, float],
 ) -> dict[str, Any]:
-    """The evaluation's file, written now or found. where: its begin and its share in the progress of the cell."""
-    out = folder / "evaluations" / key
-    found = read_json(out / "evaluation.json")
+    """The evaluation's file, written now or found. where: its begin and its share in the progress of the cell.
+
+    With `select` in the task the snapshot is chosen first; what was chosen stands beside the result.
+    """
+    out = folder / "evaluations" / task["key"]
+    found, selected = read_json(out / "evaluation.json"), read_json(out / "selected.json")
     if not isinstance(found, dict):
         out.mkdir(parents=True, exist_ok=True)
         steps = Steps(folder, f"evaluating {name}", LOADING_LIMIT)
         beat(folder, f"evaluating {name}", where[0], LOADING_LIMIT)
         student = folder if training is not None else None
-        evaluate_run(config, student, out, quiet=True, on_progress=lambda share: steps(where[0] + where[1] * share))
+        begin, share = where
+        if student is not None and task.get("select"):
+            begin, share = begin + share / 2, share / 2
+            selected = select_snapshot(
+                config, student, out, task["select"], lambda done: steps(where[0] + where[1] / 2 * done)
+            )
+            write_json(out / "selected.json", selected)
+            end = selected["snapshot"] == 1
+            config = {
+                **config,
+                "evaluation": {**config["evaluation"], "snapshot": None if end else selected["snapshot"]},
+            }
+        evaluate_run(config, student, out, quiet=True, on_progress=lambda done: steps(begin + share * done))
         found = read_json(out / "evaluation.json")
     if not isinstance(found, dict):
         raise RuntimeError(f"{out}: the evaluation wrote no evaluation.json")
     hashes = {**_hashes(found.get("models")), **_hashes(found.get("extractors"))}
-    return {"metrics": found.get("metrics"), "n": found.get("n"), "extractors": hashes}
+    result = {"metrics": found.get("metrics"), "n": found.get("n"), "extractors": hashes}
+    return {**result, "selected": selected} if task.get("select") else result
 
 
 def _hashes(models: Any) -> dict[str, str]:

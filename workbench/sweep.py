@@ -89,7 +89,7 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
         check_writable(options.results)
     if resolve is None:
         with console.status("Checking every cell with the configuration's parser"):
-            plan = make_plan(sweep, _real_resolve())
+            plan = make_plan(sweep, _real_resolve(), _reads_images)
     else:
         plan = make_plan(sweep, resolve)
     if options.only:
@@ -134,6 +134,13 @@ def _real_resolve() -> Resolve:
     return real
 
 
+def _reads_images(resolved: Any) -> bool:
+    from workbench.config import instantiate
+    from workbench.training.preflight import reads_images
+
+    return reads_images(instantiate(resolved))
+
+
 def _head(plan: Plan) -> str:
     trainings = sum(cell.training is not None for cell in plan.cells)
     tasks = sum(len(cell.tasks) for cell in plan.cells)
@@ -143,27 +150,11 @@ def _head(plan: Plan) -> str:
 
 def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: bool) -> None:
     """What would run: rows, counts, passes, hours."""
-    from rich import box
-    from rich.table import Table
-
-    from workbench.study.cost import cell_passes, evaluation_passes, training_passes
+    from workbench.study.cost import evaluation_passes, training_passes
+    from workbench.study.plan_view import plan_grid
     from workbench.study.results import cell_result
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("row", "levels", "trainings", "evaluations", "passes"):
-        grid.add_column(head, justify="left" if head in ("row", "levels") else "right")
-    for row in plan.rows:
-        cells = [cell for cell in plan.cells if cell.arm == row.name]
-        entries = list(plan.of(row.name))
-        shared = "" if cells else "shared"
-        grid.add_row(
-            row.label,
-            ", ".join(f"{factor} {level}" for factor, level in row.levels.items()),
-            shared or str(sum(cell.training is not None for cell in cells)),
-            str(len({entry.task for entry in entries})),
-            f"{sum(cell_passes(cell) for cell in cells):,.0f}",
-        )
-    console.print(grid)
+    console.print(plan_grid(plan))
     root = options.results / plan.study
     left = [cell for cell in plan.cells if cell_result(plan, cell, root) is None]
     training = sum(training_passes(cell.config) for cell in left if cell.training)

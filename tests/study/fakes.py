@@ -16,7 +16,7 @@ BASE = {
     "seed": 0,
     "teacher": {"path": "fake"},
     "model": {"trajectory": "Backward", "shift": {"kind": "none", "factor": None}, "correction": True},
-    "train": {"updates": 3, "devices": 1},
+    "train": {"updates": 3, "student_updates": 100, "snapshots": [], "devices": 1},
     "evaluation": {"subject": "student", "num_inference_steps": 3, "noise_correction": None, "num_images": 8},
 }
 

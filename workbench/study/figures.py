@@ -95,7 +95,7 @@ def _paired_dots(table: Table, block: Block) -> Canvas | None:
         axes.plot(differences, [height] * len(differences), "o", color=colour, markersize=4, alpha=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(compared)), [line.row.label for line in reversed(compared)])
-    better = {"min": "lower", "max": "higher"}[column.direction]  # the objective is never signed
+    better = {"min": "lower", "max": "higher"}.get(column.direction, "nearer to 0")
     axes.set_xlabel(f"{column.metric}: difference to {base.row.label} ({better} is better)")
     axes.set_ylim(-0.7, len(compared) - 0.3)
     return figure
@@ -144,7 +144,7 @@ def _against_steps(plan: Plan, table: Table, metric: str) -> Canvas | None:
 def _steps_factor(table: Table, steps: Sequence[int]) -> str | None:
     """The evaluation factor whose levels are the numbers of steps, one number a level."""
     for factor in table.blocks[0].evaluation:
-        pairs = {(block.evaluation[factor], step) for block, step in zip(table.blocks, steps, strict=True)}
+        pairs = {(block.evaluation.get(factor), step) for block, step in zip(table.blocks, steps, strict=True)}
         if len(pairs) == len({level for level, _ in pairs}) == len({step for _, step in pairs}):
             return factor
     return None

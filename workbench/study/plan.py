@@ -21,6 +21,7 @@ class Task:
 
     key: str
     settings: Mapping[str, Any]  # the resolved `evaluation` group
+    select: Mapping[str, Any] | None = None  # how the snapshot to score is chosen first; None: as the settings say
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Row:
     label: str  # "shift = scale"
     kind: Literal["arm", "reference"]
     levels: Levels = field(default_factory=dict)
+    real_data: bool | None = None  # whether its training reads real images; None: not known, or no training
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Plan:
     entries: tuple[Entry, ...]
     assets: Mapping[str, str] = field(default_factory=dict)
     primary: Mapping[str, str] = field(default_factory=dict)  # row -> its primary metric
+    budget: float | None = None  # network passes of every training
+    columns: tuple[str, ...] = ()  # facts of a row beside its metrics, see facts.py
 
     @property
     def objective(self) -> str:
@@ -143,6 +147,7 @@ def load(folder: Path) -> Plan:
             "rows": tuple(Row(**row) for row in raw["rows"]),
             "cells": cells,
             "entries": tuple(Entry(**entry) for entry in raw["entries"]),
+            "columns": tuple(raw.get("columns", ())),
         }
     )
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.study import asset_hashes
+from workbench.study.budget import within_budget
 from workbench.study.designs import DESIGNS
 from workbench.study.designs.base import completed
-from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, digest
+from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, digest, without_later
 from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.names import slug
 from workbench.study.overrides import merged
 from workbench.study.plan import Cell, Entry, Plan, Row, Task
 from workbench.study.primary import primary_of_rows
 from workbench.study.reading import as_name
+from workbench.study.selecting import keeping
 from workbench.study.sweep_file import Levels, Overrides, SweepFile
 
 Resolve = Callable[[Path, Mapping[str, Any]], dict[str, Any]]  # base, overrides -> configuration; ValueError in words
+ReadsImages = Callable[[Mapping[str, Any]], bool]
 MAX_CELLS = 20_000
 _SAMPLING = ("num_inference_steps", "noise_correction", "guidance_scale", "solver")  # nothing to real images
 
@@ -31,11 +33,12 @@ class _Arm:
     overrides: Overrides
 
 
-def make_plan(sweep: SweepFile, resolve: Resolve) -> Plan:
+def make_plan(sweep: SweepFile, resolve: Resolve, reads_images: ReadsImages | None = None) -> Plan:
     """The plan of a sweep file.
 
     resolve: the configuration's own parser. It sees every arm under every evaluation before anything starts; a seed
-    changes one number of a parsed arm. Raises SweepError with the place in the file for a level that the parser refuses
+    changes one number of a parsed arm. reads_images: whether a configuration's training reads real images, if anybody
+    knows. Raises SweepError with the place in the file for a level that the parser refuses
     or that changes nothing, for arms that are the same, and for values that could not stand in one table.
     """
     arms, baseline = _arms(sweep)
@@ -54,6 +57,8 @@ def make_plan(sweep: SweepFile, resolve: Resolve) -> Plan:
     planner.check_image_counts()
     references = [Row(name, name, "reference") for name in sweep.references]
     rows = [arm.row for arm in arms]
+    if reads_images is not None:
+        rows = [replace(row, real_data=reads_images(c[0])) for row, c in zip(rows, configs, strict=True)]
     return Plan(
         study=sweep.name,
         question=sweep.question,
@@ -69,6 +74,8 @@ def make_plan(sweep: SweepFile, resolve: Resolve) -> Plan:
         entries=tuple(planner.entries),
         assets=planner.assets,
         primary=primary_of_rows(sweep, rows, baseline),
+        budget=sweep.budget,
+        columns=sweep.columns,
     )
 
 
@@ -143,9 +150,7 @@ class _Planner:
     def __init__(self, sweep: SweepFile, resolve: Resolve) -> None:
         self.sweep = sweep
         self._resolve = resolve
-        names = [factor.name for factor in sweep.evaluate]
-        combinations = product(*(factor.levels for factor in sweep.evaluate))
-        self.evaluations: list[dict[str, str]] = [dict(zip(names, levels, strict=True)) for levels in combinations]
+        self.evaluations = _evaluations(sweep)
         self.entries: list[Entry] = []
         self.assets: dict[str, str] = {}
         self._cells: dict[str, Cell] = {}  # folder -> cell
@@ -155,7 +160,7 @@ class _Planner:
         self._settings: dict[str, list[dict[str, Any]]] = {}  # an arm's own evaluation keys -> settings by evaluation
 
     def _evaluation_overrides(self, levels: Levels) -> Overrides:
-        return merged(*(factor.levels[levels[factor.name]] for factor in self.sweep.evaluate))
+        return merged(*(f.levels[levels[f.name]] for f in self.sweep.evaluate if f.name in levels))
 
     def _run_overrides(self) -> Overrides:
         return {"train.devices": self.sweep.run.devices} if self.sweep.run.devices > 1 else {}
@@ -178,7 +183,11 @@ class _Planner:
             raise SweepError(
                 f"{self.sweep.path}: the arm {arm.row.name} evaluates something else than its student. Use references."
             )
-        return [{**first, "evaluation": settings} for settings in known]
+        try:
+            trained = within_budget(keeping(first, self.sweep.select), self.sweep.budget)
+        except ValueError as error:
+            raise SweepError(f"{self.sweep.path}, arm {arm.row.name}: {error}") from error
+        return [{**trained, "evaluation": settings} for settings in known]
 
     def _parse(self, row: Row, overrides: Overrides) -> dict[str, Any]:
         try:
@@ -244,9 +253,9 @@ class _Planner:
             seeded = {**config, "seed": seed}
             assets = self._hashed(asset_hashes.training_assets, config)
             self.assets.update(assets)
-            training = digest(
-                [{key: value for key, value in seeded.items() if key != "evaluation"}, assets, TRAINING_VERSION]
-            )
+            what = {key: value for key, value in seeded.items() if key != "evaluation"}
+            what["train"] = without_later("train", what.get("train") or {})
+            training = digest([what, assets, TRAINING_VERSION])
             self._add(arm.row, seed, levels, f"{arm.row.name}/seed{seed}-{training[:8]}", training, training, seeded)
 
     def _add(
@@ -262,8 +271,14 @@ class _Planner:
         settings = config.get("evaluation") or {}
         assets = self._hashed(asset_hashes.evaluation_assets, settings)
         self.assets.update(assets)
-        asked = {k: v for k, v in settings.items() if settings.get("subject") != "real" or k not in _SAMPLING}
-        task = Task(digest([identity, asked, assets, EVALUATION_VERSION]), settings)
+        subject = settings.get("subject") or "student"
+        idle = {"student": (), "teacher": ("snapshot",)}.get(subject, ("snapshot", *_SAMPLING))
+        asked = {k: v for k, v in without_later("evaluation", settings).items() if k not in idle}
+        select = None
+        if training and self.sweep.select and settings.get("snapshot") is None:
+            select = self.sweep.select.identity()
+        rule = [select] if select else []
+        task = Task(digest([identity, asked, assets, EVALUATION_VERSION, *rule]), settings, select)
         if task.key not in self._tasks:
             # A training that another arm has already asked for keeps the other arm's folder.
             folder = self._trainings.setdefault(training, folder) if training else folder
@@ -272,7 +287,6 @@ class _Planner:
                 "", cell.folder, cell.training, cell.arm, cell.seed, cell.levels, cell.config, (*cell.tasks, task)
             )
             self._tasks[task.key] = folder
-        subject = settings.get("subject") or "student"
         steps = settings.get("num_inference_steps")
         self.entries.append(Entry(row.name, seed, dict(levels), self._tasks[task.key], task.key, subject, steps))
 
@@ -333,15 +347,28 @@ def _check_distinct(sweep: SweepFile, arms: list[_Arm], configs: list[list[dict[
                 )
 
 
+def _evaluations(sweep: SweepFile) -> list[dict[str, str]]:
+    """All combinations of the evaluation's levels; a conditional factor exists only under its parent's level."""
+    found: list[dict[str, str]] = [{}]
+    for factor in sweep.evaluate:
+        found = [
+            {**levels, **chosen}
+            for levels in found
+            for chosen in ([{factor.name: level} for level in factor.levels] if factor.exists(levels) else [{}])
+        ]
+    return found
+
+
 def _same_settings(configs: list[dict[str, Any]], sweep: SweepFile, factor: str, a: str, b: str) -> bool:
-    names = [f.name for f in sweep.evaluate]
-    levels = [dict(zip(names, chosen, strict=True)) for chosen in product(*(f.levels for f in sweep.evaluate))]
+    levels = _evaluations(sweep)
     return _select(configs, levels, factor, a) == _select(configs, levels, factor, b)
 
 
 def _select(configs: list[dict[str, Any]], levels: Iterable[Levels], factor: str, level: str) -> list[str]:
     return [
-        digest(config["evaluation"]) for config, chosen in zip(configs, levels, strict=True) if chosen[factor] == level
+        digest(config["evaluation"])
+        for config, chosen in zip(configs, levels, strict=True)
+        if chosen.get(factor) == level
     ]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.study.facts import facts_of
 from workbench.study.files import read_json
 from workbench.study.plan import Cell, Entry, Plan
 
@@ -24,6 +25,7 @@ class Value:
     num_images: int | None = None
     extractors: Mapping[str, str] = field(default_factory=dict)  # name -> hash
     note: str = ""  # "diverged @12", or why it failed
+    facts: Mapping[str, float] = field(default_factory=dict)  # see facts.py; empty where the plan asks for none
 
 
 def cell_result(plan: Plan, cell: Cell, root: Path) -> dict[str, Any] | None:
@@ -50,7 +52,21 @@ def collect(plan: Plan, root: Path) -> list[Value]:
     results = {cell.key: read_json(root / cell.folder / "result.json") for cell in plan.cells}
     failures = {cell.key: cell_failure(cell, root) for cell in plan.cells}
     cells = {cell.key: cell for cell in plan.cells}
-    return [_value(entry, cells[entry.cell], results[entry.cell], failures[entry.cell]) for entry in plan.entries]
+    found = [_value(entry, cells[entry.cell], results[entry.cell], failures[entry.cell]) for entry in plan.entries]
+    if not plan.columns:
+        return found
+    tasks = {task.key: task for cell in plan.cells for task in cell.tasks}
+    for index, (entry, value) in enumerate(zip(plan.entries, found, strict=True)):
+        if value.status == COMPLETE:
+            chosen = _selected(results[entry.cell], entry)
+            found[index] = replace(value, facts=facts_of(cells[entry.cell], tasks[entry.task], root, chosen))
+    return found
+
+
+def _selected(result: Any, entry: Entry) -> float | None:
+    """The share of the snapshot that the cell chose for this evaluation, None where nothing was to be chosen."""
+    chosen = (result["evaluations"][entry.task] or {}).get("selected")
+    return float(chosen["snapshot"]) if isinstance(chosen, dict) else None
 
 
 def _value(entry: Entry, cell: Cell, result: Any, failure: dict[str, Any] | None) -> Value:

@@ -8,12 +8,16 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from workbench.study.budget import check_budget, parse_budget
 from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.facts import parse_columns
+from workbench.study.including import with_includes
 from workbench.study.metric_names import check_direction, check_metric
 from workbench.study.names import slug
 from workbench.study.overrides import overlap
 from workbench.study.primary import parse_primary
 from workbench.study.reading import as_name, read_yaml
+from workbench.study.selecting import Select, parse_select
 
 KEYS = (
     "question",
@@ -28,6 +32,9 @@ KEYS = (
     "references",
     "metrics",
     "primary",
+    "budget",
+    "select",
+    "columns",
     "run",
 )
 MAX_SEEDS = 1_000
@@ -79,6 +86,9 @@ class SweepFile:
     metrics: Mapping[str, str]  # name -> "min", "max" or "zero"; the first one is the objective
     run: Run
     primary: Mapping[str, str] = field(default_factory=dict)  # factor or arm -> its one primary metric
+    budget: float | None = None  # network passes of every training
+    select: Select | None = None  # how a cell's checkpoint is chosen
+    columns: tuple[str, ...] = ()  # facts of a row beside its metrics
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -91,6 +101,8 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
     for key in raw:
         if key not in KEYS:
             raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, KEYS)}")
+    check_budget(raw, path)
+    raw = with_includes(raw, path)
     factors = _factors(raw.get("factors"), f"{path}, factors")
     evaluate = _factors(raw.get("evaluate"), f"{path}, evaluate")
     _check_factors(factors, f"{path}, factors")
@@ -129,6 +141,9 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
         metrics=metrics,
         run=_run(raw.get("run"), path),
         primary=parse_primary(raw.get("primary"), metrics, path),
+        budget=parse_budget(raw.get("budget"), path),
+        select=parse_select(raw.get("select"), metrics, path),
+        columns=parse_columns(raw.get("columns"), path),
     )
     if not sweep.base.is_file():
         raise SweepError(f"{path}, base: there is no file {sweep.base}.")

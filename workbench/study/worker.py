@@ -24,7 +24,7 @@ from workbench.study.files import explained, tail, write_json, write_text
 from workbench.study.launch import CommandLauncher, ForkLauncher, Launcher, Outcome, watch
 from workbench.study.ledger import Claim, Ledger
 from workbench.study.names import inside
-from workbench.study.plan import Cell, Plan
+from workbench.study.plan import Cell, Plan, Task
 from workbench.study.results import cell_result
 from workbench.study.surroundings import child_environment
 
@@ -113,7 +113,7 @@ class Worker:
         wanted = {
             "key": cell.key,
             "training": cell.training,
-            "evaluations": [{"key": task.key, "evaluation": _plain(task.settings)} for task in cell.tasks],
+            "evaluations": [_wanted(task) for task in cell.tasks],
         }
         write_text(folder / "evaluations.yaml", yaml.safe_dump(wanted, sort_keys=False), durable=False)
         if not (folder / "provenance.json").exists():  # the training writes its own, which knows more
@@ -176,6 +176,11 @@ def _leave(status: int, message: str) -> NoReturn:
     except OSError:
         pass
     os._exit(status)
+
+
+def _wanted(task: Task) -> dict:
+    wanted = {"key": task.key, "evaluation": _plain(task.settings)}
+    return wanted | ({"select": _plain(task.select)} if task.select else {})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from workbench.study.plan import Plan
+from workbench.study.facts import shown
+from workbench.study.plan import Plan, Row
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, Value
 from workbench.study.statistics import compare, gap_closed, holm, improves, mean, percent_of
 from workbench.study.sweep_file import Levels
@@ -17,7 +18,7 @@ def build_table(plan: Plan, values: Sequence[Value]) -> Table:
     columns = tuple(_column(plan, metric, values) for metric in plan.metrics)
     blocks = tuple(_block(plan, levels, values) for levels in plan.evaluations)
     notes = _notes(plan, blocks, columns)
-    return Table(plan.study, plan.question, plan.baseline, columns, blocks, notes, plan.primary)
+    return Table(plan.study, plan.question, plan.baseline, columns, blocks, notes, plan.primary, plan.columns)
 
 
 def _column(plan: Plan, metric: str, values: Sequence[Value]) -> Column:
@@ -49,6 +50,7 @@ def _block(plan: Plan, levels: Levels, values: Sequence[Value]) -> Block:
                 diverged=tuple(value.note for value in mine if value.status == DIVERGED),
                 failed=tuple(value.note for value in mine if value.status == FAILED),
                 inert=bool(compared) and all(comparison.inert for comparison in compared),
+                facts={name: _fact(name, row, mine) for name in plan.columns},
             )
         )
     family = sum(row.kind == "arm" for row in plan.rows) - 1
@@ -102,6 +104,10 @@ def _figure(
         else None,
         bold=bool(comparison and comparison.excludes_zero and improved and not diverged),
     )
+
+
+def _fact(name: str, row: Row, mine: Sequence[Value]) -> str:
+    return shown(name, [value.facts[name] for value in mine if name in value.facts], row.real_data)
 
 
 def _by_seed(metric: str, values: Iterable[Value]) -> dict[int | None, float]:

@@ -48,17 +48,21 @@ def summary_csv(table: Table) -> str:
 def values_csv(plan: Plan, values: Sequence[Value]) -> str:
     """One line for each row, evaluation and seed, with every metric that any evaluation wrote."""
     metrics = list(plan.metrics) + sorted({name for value in values for name in value.metrics} - set(plan.metrics))
-    factors = list(plan.evaluations[0]) if plan.evaluations else []
-    head = ("row", "kind", "seed", *factors, "status", "note", "subject", "num_inference_steps", "num_images", *metrics)
+    factors = list(dict.fromkeys(factor for levels in plan.evaluations for factor in levels))
+    head = ("row", "kind", "seed", *factors, "status", "note", "subject", "num_inference_steps", "num_images", *metrics,
+            *plan.columns)  # fmt: skip
+    real = {row.name: row.real_data for row in plan.rows}
     kinds = {row.name: row.kind for row in plan.rows}
-    rows = [
-        [
-            value.entry.row, kinds[value.entry.row], value.entry.seed, *(value.entry.evaluation[f] for f in factors),
-            value.status, value.note, value.entry.subject, value.entry.num_inference_steps, value.num_images,
-            *(value.metrics.get(metric) for metric in metrics),
-        ]
-        for value in values
-    ]  # fmt: skip
+    rows: list[list] = []
+    for value in values:
+        entry, facts = value.entry, {**value.facts, "real_data": real[value.entry.row]}
+        rows.append(
+            [
+                entry.row, kinds[entry.row], entry.seed, *(entry.evaluation.get(factor) for factor in factors),
+                value.status, value.note, entry.subject, entry.num_inference_steps, value.num_images,
+                *(value.metrics.get(metric) for metric in metrics), *(facts.get(name) for name in plan.columns),
+            ]
+        )  # fmt: skip
     return _write(head, rows)
 
 

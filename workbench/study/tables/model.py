@@ -34,6 +34,7 @@ class Line:
     diverged: tuple[str, ...]  # "diverged @12", one a seed
     failed: tuple[str, ...]
     inert: bool  # every metric bit-equal to the baseline's in every seed
+    facts: Mapping[str, str] = field(default_factory=dict)  # by name, as they are shown
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,4 @@ class Table:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     primary: Mapping[str, str] = field(default_factory=dict)  # row -> its primary metric
+    facts: tuple[str, ...] = ()  # names of the columns behind the metrics, see study/facts.py

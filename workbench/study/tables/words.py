@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from workbench.study.facts import FACTS
 from workbench.study.statistics import Comparison
 from workbench.study.tables.model import Column, Figure, Line, Table
 from workbench.study.tables.primary import BETTER, WORSE, outcomes
@@ -43,7 +44,7 @@ def header(table: Table) -> list[Text]:
         texts.append(Text(f"{column.metric} {column.arrow}", column.detail))
         if index == 0:
             texts += [Text("p"), Text("teacher"), Text("gap")]
-    return texts
+    return [*texts, *(Text(*FACTS[name]) for name in table.facts)]
 
 
 def cells(table: Table, line: Line) -> list[Text]:
@@ -61,7 +62,7 @@ def cells(table: Table, line: Line) -> list[Text]:
             texts.append(Text(p_value(figure.p_holm)))
             texts.append(Text("" if figure.percent_of_teacher is None else f"{figure.percent_of_teacher:.1f} %"))
             texts.append(Text("" if figure.gap_closed is None else number(figure.gap_closed, 0) + " %"))
-    return texts
+    return [*texts, *(Text(line.facts.get(name, "")) for name in table.facts)]
 
 
 def _figure(figure: Figure, column: Column, line: Line, is_primary: bool) -> Text:

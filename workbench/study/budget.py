@@ -1,0 +1,84 @@
+"""`budget`: every arm trains for the same number of network passes, whatever an update of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.snapshots import check_shares
+from workbench.study.cost import training_passes
+from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.including import flat
+
+UPDATES = "train.student_updates"
+MOST_UPDATES = 10**9
+
+
+def parse_budget(value: Any, path: Path) -> float | None:
+    """`budget: {passes: 10000}`, in units of one forward without gradient of one sample (see cost.py)."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"passes"}:
+        near = did_you_mean(next(iter(value)), ("passes",)) if isinstance(value, dict) and value else ""
+        raise SweepError(f"{path}, budget: must be {{passes: N}}, but is {value!r}.{near}")
+    passes = value["passes"]
+    if isinstance(passes, bool) or not isinstance(passes, int | float) or not passes > 0:
+        raise SweepError(f"{path}, budget.passes: must be a number of network passes above 0, but is {passes!r}.")
+    return float(passes)
+
+
+def check_budget(raw: Mapping[str, Any], path: Path) -> None:
+    """SweepError where the file itself sets the number of updates as well: two owners of one number.
+
+    A file that it includes may: a method's own length is what it has without a budget.
+    """
+    if raw.get("budget") is None:
+        return
+    places: list[tuple[str, Any]] = [("set", raw.get("set"))]
+    groups = {"arms": raw.get("arms")}
+    groups |= {f"factors.{name}": levels for name, levels in _mapping(raw.get("factors")).items()}
+    for group, entries in groups.items():
+        places += [(f"{group}.{name}", overrides) for name, overrides in _mapping(entries).items() if name != "under"]
+    for place, overrides in places:
+        if UPDATES in flat(_mapping(overrides)):
+            raise SweepError(
+                f"{path}, {place}: writes {UPDATES}, which the budget decides. Remove it there, or the budget."
+            )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def updates_within(config: Mapping[str, Any], passes: float) -> int:
+    """The largest number of student updates whose training costs at most `passes`.
+
+    ValueError where not even one does: a critic's warm-up may cost more than everything.
+    """
+
+    def cost(updates: int) -> float:
+        return training_passes({**config, "train": {**(config.get("train") or {}), "student_updates": updates}})
+
+    if cost(1) > passes:
+        slope = cost(2) - cost(1)
+        raise ValueError(
+            f"one update costs {slope:,.0f} passes after a warm-up of {cost(1) - slope:,.0f}, more than the budget of "
+            f"{passes:,.0f}. Give a larger budget, a smaller batch or a shorter warm-up."
+        )
+    low, high = 1, 2
+    while high < MOST_UPDATES and cost(high) <= passes:
+        low, high = high, 2 * high
+    while high - low > 1:  # cost grows with the updates
+        middle = (low + high) // 2
+        low, high = (middle, high) if cost(middle) <= passes else (low, middle)
+    return low
+
+
+def within_budget(config: Mapping[str, Any], passes: float | None) -> dict[str, Any]:
+    """The configuration with the updates that the budget allows; as it is for no budget. ValueError as above."""
+    if passes is None:
+        return dict(config)
+    train = {**(config.get("train") or {}), "student_updates": updates_within(config, passes)}
+    check_shares(train.get("snapshots") or [], train["student_updates"])
+    return {**config, "train": train}
