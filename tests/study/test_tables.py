@@ -12,7 +12,7 @@ from tests.study.fakes import big_sweep, plan_of, sweep
 from workbench.study.page import page
 from workbench.study.plan import Plan
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, MISSING, Value
-from workbench.study.tables import build_table, latex, markdown, summary_csv, values_csv, web
+from workbench.study.tables import build_table, latex, markdown, summary_csv, values_csv, web, words
 from workbench.study.tables.model import Figure, Line, Table
 
 FD, CLIP = "FD[judge]", "CLIP[wardrobe]"
@@ -176,3 +176,22 @@ def test_nothing_escapes_into_the_page(tmp_path: Path, plan: Plan, text: str) ->
     assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:)", html)
     source = latex(table)
     assert "\\input{" not in source and "\\href{" not in source
+
+
+@pytest.mark.parametrize(("metrics", "facts"), [(1, 0), (5, 0), (5, 1), (6, 0), (12, 6), (12, 0), (30, 3)])
+def test_a_wide_table_is_divided_and_nothing_is_lost(plan: Plan, metrics: int, facts: int) -> None:
+    names = [FD, CLIP, *(f"recall[{i}]" for i in range(metrics))][:metrics]
+    columns = ("real_data", "updates", "passes", "train_seconds", "image_seconds", "snapshot")[:facts]
+    wide = replace(plan, metrics=dict.fromkeys(names, "max"), columns=columns)
+    values = [replace(v, metrics=dict.fromkeys(names, 1.0)) for v in values_of(plan, FDS)]
+    table = build_table(wide, values)
+    parts = words.parts(table)
+    total = len(words.header(table))
+    assert total == 1 + 3 + metrics + facts
+    assert [index for part in parts for index in part if index] == list(range(1, total))
+    assert all(part[0] == 0 and 1 < len(part) <= words.MOST_COLUMNS for part in parts)
+    assert (len(parts) == 1) == (total <= words.MOST_COLUMNS)
+    assert parts[0][: 2 + 3] == [0, 1, 2, 3, 4], "the objective stays with what is taken from it"
+    for text, mark in ((markdown(table), "| --- |"), (web(table), "<table>"), (latex(table), "\\begin{tabular}")):
+        assert text.count(mark) == len(parts)
+        assert all(text.count(f"recall[{i}]") >= 1 or "{[}" in text for i in range(metrics - 2))

@@ -77,7 +77,9 @@ def pictures(study: Study, metric: str | None = None) -> list[Picture]:
         root = Path(scratch) / "study"
         # draw() writes beside what it reads; committed results stay as they are.
         shutil.copytree(study.folder, root, ignore=shutil.ignore_patterns("*.ckpt", "*.safetensors", "tb", "figures"))
-        drawn = [Picture(d.path.stem, d.caption, d.path.read_bytes()) for d in draw(study.plan, table, root)]
+        drawn = [
+            Picture(d.path.stem, d.caption, d.path.read_bytes()) for d in draw(study.plan, table, root, study.values)
+        ]
     kept = study.folder / "figures" / "samples.png"
     if kept.is_file() and not any(picture.name == "samples" for picture in drawn):  # cells committed without images
         drawn.append(Picture("samples", "Samples, one row an arm, the same prompts and noise.", kept.read_bytes()))

@@ -24,6 +24,6 @@ def publish(plan: Plan, root: Path) -> Table:
         ("values.csv", values_csv(plan, values)),
     ):
         write_text(root / name, text)
-    figures = draw(plan, table, root) if any(value.status == COMPLETE for value in values) else []
+    figures = draw(plan, table, root, values) if any(value.status == COMPLETE for value in values) else []
     write_text(root / "report.html", page(plan, table, figures, root))
     return table

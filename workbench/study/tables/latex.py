@@ -14,16 +14,19 @@ _MARKS = {
 
 
 def latex(table: Table) -> str:
-    """One tabular, the evaluations as groups of rows, the notes as comments to move into the caption."""
+    """A tabular, several where it is too wide, the evaluations as groups of rows; notes as comments for the caption."""
     head = words.header(table)
-    out = [r"% \usepackage{booktabs,makecell}", rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule"]
-    out.append(" & ".join(_text(text) for text in head) + r" \\")
-    for block in table.blocks:
-        out.append(r"\midrule")
-        if block.title:
-            out.append(rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{_escape(block.title)}}}}} \\")
-        out += [" & ".join(_text(text) for text in words.cells(table, line)) + r" \\" for line in block.lines]
-    out += [r"\bottomrule", r"\end{tabular}"]
+    out = [r"% \usepackage{booktabs,makecell}"]
+    for columns in words.parts(table):
+        out += [rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}", r"\toprule"]
+        out.append(" & ".join(_text(head[i]) for i in columns) + r" \\")
+        for block in table.blocks:
+            out.append(r"\midrule")
+            if block.title:
+                out.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\textit{{{_escape(block.title)}}}}} \\")
+            lines = [words.cells(table, line) for line in block.lines]
+            out += [" & ".join(_text(line[i]) for i in columns) + r" \\" for line in lines]
+        out += [r"\bottomrule", r"\end{tabular}"]
     out += [f"% {_escape(note)}" for note in (table.question, *table.notes) if note]
     if primary := words.primary_rows(table):
         out += ["", "% Primary outcomes", r"\begin{tabular}{lllrlr}", r"\toprule"]

@@ -13,9 +13,11 @@ def markdown(table: Table) -> str:
     for block in table.blocks:
         if block.title:
             parts.append(f"**{_escape(block.title)}**\n")
-        rows = [[_text(text) for text in head], ["---", *["---:"] * (len(head) - 1)]]
-        rows += [[_text(text) for text in words.cells(table, line)] for line in block.lines]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+        lines = [words.cells(table, line) for line in block.lines]
+        for columns in words.parts(table):
+            rows = [[_text(head[i]) for i in columns], ["---", *["---:"] * (len(columns) - 1)]]
+            rows += [[_text(line[i]) for i in columns] for line in lines]
+            parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
     parts.append("\n".join(f"- {_escape(note)}" for note in table.notes) + "\n")
     if primary := words.primary_rows(table):
         parts.append("#### Primary outcomes\n")

@@ -19,7 +19,7 @@ def terminal(table: Table, blocks: int | None = None) -> Group:
 
     shown = table.blocks if blocks is None else table.blocks[:blocks]
     parts: list[RenderableType] = [Text(table.question or table.study, style="bold")]
-    parts += [_rich(table, block) for block in shown]
+    parts += [_rich(table, block, columns) for block in shown for columns in words.parts(table)]
     if len(shown) < len(table.blocks):
         parts.append(Text(f"and {len(table.blocks) - len(shown)} more evaluations in table.md", style="dim"))
     else:
@@ -43,13 +43,16 @@ def _primary(rows: list[list[words.Text]]) -> RichTable:
     return grid
 
 
-def _rich(table: Table, block: Block) -> RichTable:
+def _rich(table: Table, block: Block, columns: list[int]) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    grid = RichTable(title=block.title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=False)
-    for index, head in enumerate(words.header(table)):
+    title = block.title if columns == words.parts(table)[0] else ""
+    grid = RichTable(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=False)
+    heads = words.header(table)
+    for index in columns:
+        head = heads[index]
         grid.add_column(Text("\n".join(filter(None, (head.main, head.below)))), justify="right" if index else "left")
     kind = "arm"
     for line in block.lines:
@@ -57,7 +60,8 @@ def _rich(table: Table, block: Block) -> RichTable:
             grid.add_section()
             kind = line.row.kind
         texts = []
-        for cell in words.cells(table, line):
+        shown = words.cells(table, line)
+        for cell in (shown[index] for index in columns):
             text = Text(cell.main, style="bold" if cell.bold else "")
             if cell.below:
                 text.append(f"\n{cell.below}", style="dim")

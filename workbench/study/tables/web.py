@@ -10,18 +10,21 @@ from workbench.study.tables.model import Table
 
 
 def web(table: Table) -> str:
-    """One <table> for each evaluation, notes as a list. No script, no style, no link."""
+    """A <table> for each evaluation, several where it is too wide; notes as a list. No script, no style, no link."""
     out = []
-    head = "".join(f"<th>{_text(text)}</th>" for text in words.header(table))
+    head = words.header(table)
     for block in table.blocks:
         caption = f"<caption>{escape(block.title)}</caption>" if block.title else ""
-        out.append(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>")
-        for line in block.lines:
-            name, *rest = words.cells(table, line)
-            kind = "baseline" if line.row.name == table.baseline else line.row.kind
-            cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
-            out.append(f'<tr class="{kind}"><th scope="row">{_text(name)}</th>{cells}</tr>')
-        out.append("</tbody></table>")
+        for columns in words.parts(table):
+            heads = "".join(f"<th>{_text(head[i])}</th>" for i in columns)
+            out.append(f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>")
+            for line in block.lines:
+                name, *rest = (words.cells(table, line)[i] for i in columns)
+                kind = "baseline" if line.row.name == table.baseline else line.row.kind
+                cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
+                out.append(f'<tr class="{kind}"><th scope="row">{_text(name)}</th>{cells}</tr>')
+            out.append("</tbody></table>")
+            caption = ""
     out.append(_notes(table.notes))
     if primary := words.primary_rows(table):
         head = "".join(f"<th>{escape(word)}</th>" for word in words.PRIMARY_HEAD)

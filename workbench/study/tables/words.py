@@ -47,6 +47,28 @@ def header(table: Table) -> list[Text]:
     return [*texts, *(Text(*FACTS[name]) for name in table.facts)]
 
 
+MOST_COLUMNS = 9  # the row's name included: what a page takes
+
+
+def parts(table: Table) -> list[list[int]]:
+    """Which columns stand side by side: all of them, or, where they are too many for a page, one part after another.
+
+    Every part begins with the row's name. The first one has the objective with what belongs to it, the facts of the
+    rows have one of their own; metrics are divided evenly.
+    """
+    total = len(header(table))
+    if total <= MOST_COLUMNS:
+        return [list(range(total))]
+    facts = list(range(total - len(table.facts), total))
+    metrics = list(range(1, total - len(table.facts)))
+    most = MOST_COLUMNS - 1
+    first, rest = metrics[:most], metrics[most:]
+    count = -(-len(rest) // most)
+    cuts = [len(rest) * number // count for number in range(count + 1)] if count else [0]
+    found = [first, *(rest[a:b] for a, b in zip(cuts, cuts[1:], strict=False)), facts]
+    return [[0, *columns] for columns in found if columns]
+
+
 def cells(table: Table, line: Line) -> list[Text]:
     """The texts of one line, as many as the header has."""
     name = line.row.label + (" (inert)" if line.inert else "")

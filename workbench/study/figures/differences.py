@@ -1,0 +1,58 @@
+"""Paired dots: what each arm changes, seed by seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.study.figures.style import BETTER, GREY, PALE, WORSE, better_word, canvas, conditions, interval_words
+from workbench.study.tables import Block, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
+    """One line an arm: the differences of the seeds as open dots, their mean and interval as a bar, zero as a line.
+
+    Blue and filled: better for certain; red and filled: worse; grey: undecided. None where nothing can be compared.
+    """
+    column = table.columns[0]
+    base = next((line for line in block.lines if line.row.name == table.baseline), None)
+    compared = [
+        line for line in block.lines if line.figures[column.metric].comparison is not None and not line.diverged
+    ]
+    if base is None or not compared:
+        return None
+    theirs = base.figures[column.metric].values
+    figure, axes = canvas(7.0, 1.3 + 0.3 * len(compared))
+    for height, line in enumerate(reversed(compared)):
+        shown = line.figures[column.metric]
+        comparison = shown.comparison
+        assert comparison is not None
+        sure = comparison.excludes_zero
+        colour = BETTER if shown.bold else WORSE if sure else GREY
+        if comparison.is_interval and comparison.low is not None and comparison.high is not None:
+            axes.plot([comparison.low, comparison.high], [height, height], color=colour, linewidth=2.2)
+        differences = [value - theirs[seed] for seed, value in shown.values.items() if seed in theirs]
+        if column.direction == "zero":
+            differences = [abs(v) - abs(theirs[s]) for s, v in shown.values.items() if s in theirs]
+        axes.plot(
+            [comparison.difference], [height], "D",
+            color=colour, markersize=7, markerfacecolor=colour if sure else "white", markeredgewidth=1.4,
+        )  # fmt: skip
+        axes.plot(
+            differences, [height] * len(differences), "o",
+            markersize=4, markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.1,
+        )  # fmt: skip
+    axes.axvline(0, color="black", linewidth=0.9)
+    axes.grid(axis="x", color=PALE, linewidth=0.5)
+    axes.set_yticks(range(len(compared)), [_label(table, line.row.name, line.row.label) for line in reversed(compared)])
+    axes.set_xlabel(f"{column.metric}: row − {base.row.label} ({better_word(column.direction)})")
+    axes.set_ylim(-0.7, len(compared) - 0.3)
+    words = f"{conditions(table, column.metric, seeds)}; bars: {interval_words(seeds)}"
+    axes.set_title(" · ".join(filter(None, (block.title, words))), fontsize=8, loc="left", color="0.3")
+    return figure
+
+
+def _label(table: Table, row: str, label: str) -> str:
+    return label + (" †" if table.primary.get(row) == table.columns[0].metric else "")
