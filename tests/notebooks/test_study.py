@@ -55,7 +55,7 @@ def test_the_table_is_that_of_the_files(folder):
 def test_figures_are_drawn_and_the_study_stays_untouched(folder):
     before = snapshot(folder)
     names = [picture.name for picture in pictures(open_study(folder))]
-    assert names == ["differences", "differences-1", "steps-fd-judge", "steps-clip-wardrobe", "samples"]
+    assert names == ["differences", "differences-1", "steps-fd-judge", "steps-clip-wardrobe", "samples", "samples-1"]
     assert snapshot(folder) == before
 
 

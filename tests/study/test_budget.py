@@ -116,3 +116,10 @@ def test_a_budget_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, A
 def test_a_condition_of_the_factor_is_no_level(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"factors": SHIFTS, "baseline": {"trajectory": "backward", "shift": "none"}}
     assert plan_of(tmp_path, sweep(budget={"passes": 1e4}, **changes)).budget == 1e4
+
+
+def test_a_methods_own_length_gives_way_to_the_budget(tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text("base: base.yaml\nset: {train.student_updates: 10000}\n")
+    factors = {"method": {"ours": {}, "long": {"file": "long.yaml", "model.trajectory": "Forward"}}}
+    plan = plan_of(tmp_path, sweep(factors=factors, baseline={"method": "ours"}, budget={"passes": 1000}))
+    assert all(cell.config["train"]["student_updates"] <= 10 for cell in plan.cells)

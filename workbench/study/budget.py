@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.snapshots import check_shares
-from workbench.study.cost import training_passes
 from workbench.study.errors import SweepError, did_you_mean
-from workbench.study.including import flat
 
 UPDATES = "train.student_updates"
 MOST_UPDATES = 10**9
@@ -31,7 +29,7 @@ def parse_budget(value: Any, path: Path) -> float | None:
 def check_budget(raw: Mapping[str, Any], path: Path) -> None:
     """SweepError where the file itself sets the number of updates as well: two owners of one number.
 
-    A file that it includes may: a method's own length is what it has without a budget.
+    A file that a level names may (`file: methods/lcm.yaml`): that is the method's length where nobody sets another.
     """
     if raw.get("budget") is None:
         return
@@ -41,10 +39,15 @@ def check_budget(raw: Mapping[str, Any], path: Path) -> None:
     for group, entries in groups.items():
         places += [(f"{group}.{name}", overrides) for name, overrides in _mapping(entries).items() if name != "under"]
     for place, overrides in places:
-        if UPDATES in flat(_mapping(overrides)):
+        if any(_writes(key, value) for key, value in _mapping(overrides).items()):
             raise SweepError(
                 f"{path}, {place}: writes {UPDATES}, which the budget decides. Remove it there, or the budget."
             )
+
+
+def _writes(key: str, value: Any) -> bool:
+    """Whether `key: value` sets the number of updates, by itself or as a group: train: {student_updates: 5}."""
+    return key == UPDATES or (isinstance(value, Mapping) and any(_writes(f"{key}.{k}", v) for k, v in value.items()))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -56,6 +59,7 @@ def updates_within(config: Mapping[str, Any], passes: float) -> int:
 
     ValueError where not even one does: a critic's warm-up may cost more than everything.
     """
+    from workbench.study.cost import training_passes  # which knows plans, and plans know sweep files
 
     def cost(updates: int) -> float:
         return training_passes({**config, "train": {**(config.get("train") or {}), "student_updates": updates}})

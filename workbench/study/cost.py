@@ -9,10 +9,9 @@ Not counted: the VAE, the text encoder, the metrics, logging. The hours are a pl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from workbench.study.plan import Cell
+from workbench.study.plan import Cell
 
 GUIDED = 2.0
 NETWORK_CALLS = {"Heun": 2.0}  # of a solver's step; 1 for the others

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.snapshots import snapshot_update
-from workbench.study.cost import training_passes
 from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.files import read_json
 
@@ -39,7 +38,12 @@ def parse_columns(value: Any, path: Path) -> tuple[str, ...]:
 
 
 def trained_passes(config: Mapping[str, Any], share: float | None = None) -> float:
-    """Network passes until this share of the updates; warm-ups included, until the end for None."""
+    """Network passes until this share of the updates; warm-ups included, until the end for None.
+
+    Counted as a run of so many updates: a trajectory in stages or with a curriculum costs what it costs on average.
+    """
+    from workbench.study.cost import training_passes  # which knows plans, and plans know sweep files
+
     train = config.get("train") or {}
     updates = snapshot_update(share, int(train.get("student_updates", 100)))
     return training_passes({**config, "train": {**train, "student_updates": updates}})
