@@ -68,11 +68,13 @@ def test_a_snapshot_has_cost_its_share(raw: dict[str, Any], updates: int, share:
 
 
 def test_a_dear_arm_trains_shorter_for_the_same_passes(tmp_path: Path) -> None:
-    # the little language of the tests knows no losses: an update costs 3, and a rollout of 3 steps 1 more
+    # the little language of the tests knows no losses: what differs is the rollout, which noised images do not need
     plan = plan_of(tmp_path, sweep(budget={"passes": 1000}))
     updates = {cell.arm: cell.config["train"]["student_updates"] for cell in plan.cells}
-    assert updates == {"baseline": 1000 // (4 * 32), "trajectory-forward": 1000 // (3 * 32)}
-    assert all(training_passes(cell.config) <= 1000 for cell in plan.cells)
+    assert 1 < updates["baseline"] < updates["trajectory-forward"]
+    for trained in {cell.arm: cell.config for cell in plan.cells}.values():
+        more = {**trained, "train": {**trained["train"], "student_updates": trained["train"]["student_updates"] + 1}}
+        assert training_passes(trained) <= 1000 < training_passes(more)
     save(plan, tmp_path)
     assert load(tmp_path) == plan and plan.budget == 1000
 
@@ -89,7 +91,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"budget": {"pases": 1}}, 'Did you mean "passes"?'),
     ({"budget": {"passes": 0}}, "above 0"),
     ({"budget": {"passes": True}}, "above 0"),
-    ({"budget": {"passes": 50}}, "arm baseline: one update costs 128 passes"),
+    ({"budget": {"passes": 50}}, "arm baseline: one update costs"),
     ({"budget": {"passes": 1e4}, "set": {"train.student_updates": 5}}, "set: writes train.student_updates"),
     (
         {"budget": {"passes": 1e4}, "arms": {"a": {"train": {"student_updates": 5}}}},

@@ -74,7 +74,7 @@ def _curves(plan: Plan, values: Sequence[Value], root: Path, metrics: tuple[str,
     settings = {task.key: task.settings for cell in plan.cells for task in cell.tasks}
     own = _own_scale(plan, root)
     gathered: dict[str, dict[float, list[tuple[float, float]]]] = {}
-    labels: dict[str, str] = {}
+    labels: dict[str, tuple[bool, int, str]] = {}  # students after teachers, most steps first
     for value in values:
         entry, cell = value.entry, cells[value.entry.cell]
         if any(metric not in value.metrics for metric in metrics):
@@ -84,11 +84,11 @@ def _curves(plan: Plan, values: Sequence[Value], root: Path, metrics: tuple[str,
             scale = given if given is not None else (cell.config.get("teacher") or {}).get("guidance_scale")
             rest = {k: v for k, v in settings[entry.task].items() if k not in ("guidance_scale", "snapshot")}
             group = digest(["teacher", rest])
-            labels.setdefault(group, f"teacher, {entry.num_inference_steps} steps")
+            labels.setdefault(group, _label("teacher", entry.num_inference_steps))
         elif entry.subject == "student":
             scale, rest = _target_scale(cell)
             group = digest(["student", rest, dict(entry.evaluation)])
-            labels.setdefault(group, f"students, {entry.num_inference_steps} steps")
+            labels.setdefault(group, _label("students", entry.num_inference_steps))
         else:
             continue
         scale = own if scale is None else scale
@@ -96,14 +96,18 @@ def _curves(plan: Plan, values: Sequence[Value], root: Path, metrics: tuple[str,
             found = (value.metrics[metrics[0]], value.metrics[metrics[1]])
             gathered.setdefault(group, {}).setdefault(float(scale), []).append(found)
     curves: dict[str, Curve] = {}
-    for group, by_scale in sorted(gathered.items(), key=lambda item: labels[item[0]], reverse=True):
+    for group, by_scale in sorted(gathered.items(), key=lambda item: labels[item[0]]):
         if len(by_scale) >= LEAST_SCALES:
-            name = labels[group] if labels[group] not in curves else f"{labels[group]} ({len(curves)})"
+            name = labels[group][2] if labels[group][2] not in curves else f"{labels[group][2]} ({len(curves) + 1})"
             curves[name] = {
                 scale: (mean([p[0] for p in points]), mean([p[1] for p in points]))
                 for scale, points in sorted(by_scale.items())
             }
     return curves
+
+
+def _label(who: str, steps: int | None) -> tuple[bool, int, str]:
+    return who != "teacher", -(steps or 0), f"{who}, {steps} step{'' if steps == 1 else 's'}"
 
 
 def _own_scale(plan: Plan, root: Path) -> float | None:
