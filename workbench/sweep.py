@@ -150,15 +150,13 @@ def _head(plan: Plan) -> str:
 
 def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: bool) -> None:
     """What would run: rows, counts, passes, hours."""
-    from workbench.study.cost import evaluation_passes, training_passes
-    from workbench.study.plan_view import plan_grid
+    from workbench.study.plan_view import plan_grid, scoring_of, training_of
     from workbench.study.results import cell_result
 
     console.print(plan_grid(plan))
     root = options.results / plan.study
     left = [cell for cell in plan.cells if cell_result(plan, cell, root) is None]
-    training = sum(training_passes(cell.config) for cell in left if cell.training)
-    scoring = sum(evaluation_passes(task.settings) for cell in left for task in cell.tasks)
+    training, scoring = sum(map(training_of, left)), sum(map(scoring_of, left))
     lines = [_head(plan), f"To do: {len(left)} of {len(plan.cells)} cells, {training + scoring:,.0f} network passes "
              f"({training:,.0f} in training, {scoring:,.0f} in sampling)"]  # fmt: skip
     if measure and left:

@@ -12,6 +12,7 @@ import pytest
 from tests.study.fakes import BASE, EVALUATE, REFERENCES, plan_of, resolve, sweep, write
 from workbench.study.errors import SweepError
 from workbench.study.plan import Plan, load, save
+from workbench.study.plan_view import scoring_of
 from workbench.study.planning import make_plan
 from workbench.study.sweep_file import read_sweep
 
@@ -79,6 +80,9 @@ def test_a_selection_keeps_what_it_chooses_from_and_is_part_of_the_evaluation(tm
         if cell.training:
             assert cell.config["train"]["snapshots"] == [0.25, 0.5]
         assert [task.select for task in cell.tasks] == ([rule, None] if cell.training else [None] * len(cell.tasks))
+    trained = next(cell for cell in plan.cells if cell.training)
+    images, several = 8 + 16 * 8, 2 * 64  # the report's, and those of two snapshots on the tune half
+    assert scoring_of(trained) == 3 * (2 * images + several), "three steps an image; one task chooses, one does not"
     save(plan, tmp_path)
     assert load(tmp_path) == plan
     other = planned(tmp_path, {**raw, "select": {**SELECT, "num_images": 65}}, {}, {"snapshot": None})

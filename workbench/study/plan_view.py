@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.study.cost import cell_passes, training_passes
-from workbench.study.plan import Cell, Plan
+from workbench.study.cost import evaluation_passes, training_passes
+from workbench.study.plan import Cell, Plan, Task
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,10 +36,28 @@ def plan_grid(plan: Plan) -> Table:
             "passes each": f"{training_passes(trained.config):,.0f}" if trained else "",
             "trainings": str(sum(cell.training is not None for cell in cells)) if cells else "shared",
             "evaluations": str(len({entry.task for entry in entries})),
-            "passes in all": f"{sum(cell_passes(cell) for cell in cells):,.0f}",
+            "passes in all": f"{sum(training_of(cell) + scoring_of(cell) for cell in cells):,.0f}",
         }
         grid.add_row(*(Text(texts[head]) for head in shown))  # no markup: FD[judge] is no style
     return grid
+
+
+def training_of(cell: Cell) -> float:
+    """Network passes of the cell's training, 0 for none."""
+    return training_passes(cell.config) if cell.training else 0.0
+
+
+def scoring_of(cell: Cell) -> float:
+    """Network passes of sampling for the cell's evaluations, the choice of a snapshot included."""
+    return sum(_task_passes(task) for task in cell.tasks)
+
+
+def _task_passes(task: Task) -> float:
+    report = evaluation_passes(task.settings)
+    if task.select is None:
+        return report
+    tune = {**task.settings, "num_images": task.select["num_images"], "diversity_prompts": 0}
+    return report + len(task.select["snapshots"]) * evaluation_passes(tune)
 
 
 def _updates(cell: Cell | None) -> str:
