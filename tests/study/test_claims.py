@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from workbench.study.tables import build_table
 FD = "FD[judge]"
 
 
-def study(folder: Path, arms: dict[str, list[float | None]], teacher: dict[int, float] | None = None) -> Path:
+def study(folder: Path, arms: Mapping[str, Sequence[float | None]], teacher: dict[int, float] | None = None) -> Path:
     """folder/toy/values.csv with arms at 3 steps, a seed a value (None: diverged), and teachers by steps."""
     (folder / "toy").mkdir(parents=True, exist_ok=True)
     head = ["row", "kind", "seed", "steps", "status", "subject", "num_inference_steps", FD, "teacher/saturation"]
@@ -195,8 +196,8 @@ def test_check_finds_every_number_that_is_not_that_of_the_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study(tmp_path / "reference", {"ours": [1.0, 2.0, 4.0], "theirs": [2.0, 4.0, 5.0]}, teacher={25: 1.0, 3: 6.0})
-    base = {"study": "toy", "row": "ours", "metric": FD, "best": "min", "at": {"steps": 3}}
-    raw = {
+    base: dict[str, Any] = {"study": "toy", "row": "ours", "metric": FD, "best": "min", "at": {"steps": 3}}
+    raw: dict[str, dict[str, Any]] = {
         "beats": {"claim": "Ours | beats <theirs>.", **base, "better_than": "theirs"},
         "closes": {
             "claim": "It closes the gap.",

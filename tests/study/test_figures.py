@@ -30,7 +30,7 @@ METHODS = {"flash": 1.0, "lcm": 1.6, "add": 1.25}  # how much worse than the fir
 
 
 def plan_of(folder: Path, raw: dict[str, Any]) -> Plan:
-    base = deepcopy(BASE)
+    base: dict[str, Any] = deepcopy(BASE)
     target = {"class_path": "TeacherTarget", "init_args": {"steps": 5, "guidance": None}}
     base["model"]["losses"] = {"main": {"class_path": "Reconstruction", "init_args": {"target": target}}}
     base["train"]["snapshots"] = [0.25, 0.5]

@@ -21,7 +21,7 @@ STEPS = EVALUATE["steps"]
 
 def planned(folder: Path, raw: dict[str, Any], train: dict[str, Any], evaluation: dict[str, Any]) -> Plan:
     """The plan over the tests' base with these keys changed; None takes a key away."""
-    base = deepcopy(BASE)
+    base: dict[str, Any] = deepcopy(BASE)
     base["train"] = {key: value for key, value in {**base["train"], **train}.items() if value is not None}
     base["evaluation"] |= evaluation
     path = write(folder, raw)

@@ -41,7 +41,7 @@ def primary_of_rows(sweep: SweepFile, rows: Sequence[Row], baseline: str) -> dic
         if row.name == baseline:
             continue
         changed = [factor for factor, level in base.levels.items() if row.levels.get(factor) != level]
-        switch = changed[0] if len(changed) == 1 and row.name not in sweep.arms else None
+        switch = changed[0] if len(changed) == 1 and row.name not in sweep.arms else row.name
         name = row.name if row.name in sweep.primary else switch
         if name in sweep.primary:
             result[row.name] = sweep.primary[name]

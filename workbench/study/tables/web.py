@@ -27,8 +27,8 @@ def web(table: Table) -> str:
             caption = ""
     out.append(_notes(table.notes))
     if primary := words.primary_rows(table):
-        head = "".join(f"<th>{escape(word)}</th>" for word in words.PRIMARY_HEAD)
-        out.append(f"<table><caption>Primary outcomes</caption><thead><tr>{head}</tr></thead><tbody>")
+        heads = "".join(f"<th>{escape(word)}</th>" for word in words.PRIMARY_HEAD)
+        out.append(f"<table><caption>Primary outcomes</caption><thead><tr>{heads}</tr></thead><tbody>")
         for name, *rest in primary:
             cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
             out.append(f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>')
