@@ -146,6 +146,6 @@ class TestMixture:
 def test_every_trajectory_yields_constant_states_of_its_grid_with_draws_of_their_own(cls: type[Trajectory]) -> None:
     for begin in (start(tick=3), start(tick=3)):
         states = walk(cls(), begin)
-        assert all(not s.x_t.requires_grad and s.timestep == begin.timesteps[s.index] for s in states)
+        assert all(not s.x_t.requires_grad and s.timestep == s.timesteps[s.index] for s in states)
         assert all((s.t == s.timestep).all() and s.t.shape == (4,) for s in states)
         assert len({s.random.prefix for s in states}) == len(states)

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from workbench.study.config_file import with_files
 from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.metric_names import check_direction, check_metric
 from workbench.study.names import slug
@@ -91,8 +92,8 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
     for key in raw:
         if key not in KEYS:
             raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, KEYS)}")
-    factors = _factors(raw.get("factors"), f"{path}, factors")
-    evaluate = _factors(raw.get("evaluate"), f"{path}, evaluate")
+    factors = _factors(raw.get("factors"), f"{path}, factors", path.parent)
+    evaluate = _factors(raw.get("evaluate"), f"{path}, evaluate", path.parent)
     _check_factors(factors, f"{path}, factors")
     _check_factors(evaluate, f"{path}, evaluate")
     if both := {f.name for f in factors} & {f.name for f in evaluate}:
@@ -109,7 +110,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
                         "another training. Make it a factor."
                     )
     baseline, baseline_arm = _baseline(raw.get("baseline"), factors, path)
-    arms = _named_overrides(raw.get("arms"), f"{path}, arms", "The arm")
+    arms = _named_overrides(raw.get("arms"), f"{path}, arms", "The arm", path.parent)
     base = Path(_text(raw, "base", path, required=True)).expanduser()
     metrics = _metrics(raw.get("metrics"), path)
     sweep = SweepFile(
@@ -117,7 +118,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
         name=slug(path.stem, "The study"),
         question=_text(raw, "question", path),
         base=base if base.is_absolute() else path.parent / base,
-        set=_overrides(raw.get("set"), f"{path}, set"),
+        set=_overrides(raw.get("set"), f"{path}, set", path.parent),
         factors=factors,
         baseline=baseline,
         baseline_arm=baseline_arm,
@@ -125,7 +126,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
         arms=arms,
         seeds=_seeds(raw.get("seeds", 5), path),
         evaluate=evaluate,
-        references=_named_overrides(raw.get("references"), f"{path}, references", "The reference"),
+        references=_named_overrides(raw.get("references"), f"{path}, references", "The reference", path.parent),
         metrics=metrics,
         run=_run(raw.get("run"), path),
         primary=parse_primary(raw.get("primary"), metrics, path),
@@ -155,7 +156,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _overrides(value: Any, where: str) -> Overrides:
+def _overrides(value: Any, where: str, folder: Path) -> Overrides:
     result = _mapping(value, where)
     for key in result:
         if not all(part.replace("_", "a").replace("-", "a").isalnum() for part in key.split(".")):
@@ -163,14 +164,15 @@ def _overrides(value: Any, where: str) -> Overrides:
     for a, b in combinations(result, 2):
         if overlap(a, b):
             raise SweepError(f"{where}: {a} and {b} write the same key.")
-    return result
+    return with_files(result, where, folder)
 
 
-def _named_overrides(value: Any, where: str, what: str) -> dict[str, Overrides]:
-    return {slug(name, what): _overrides(child, f"{where}.{name}") for name, child in _mapping(value, where).items()}
+def _named_overrides(value: Any, where: str, what: str, folder: Path) -> dict[str, Overrides]:
+    named = _mapping(value, where).items()
+    return {slug(name, what): _overrides(child, f"{where}.{name}", folder) for name, child in named}
 
 
-def _factors(value: Any, where: str) -> tuple[Factor, ...]:
+def _factors(value: Any, where: str, folder: Path) -> tuple[Factor, ...]:
     factors = []
     for name, levels in _mapping(value, where).items():
         slug(name, f"{where}: the factor")
@@ -185,7 +187,7 @@ def _factors(value: Any, where: str) -> tuple[Factor, ...]:
         parsed = {}
         for level, overrides in levels.items():
             slug(level, f"{where}.{name}: the level")
-            parsed[level] = _overrides(overrides, f"{where}.{name}.{level}")
+            parsed[level] = _overrides(overrides, f"{where}.{name}.{level}", folder)
         factors.append(Factor(name, parsed, under))
     return tuple(factors)
 

@@ -38,7 +38,7 @@ from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
 
 STUDENT = "student.safetensors"
-SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid
+SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid; and what the student is trained for beyond them
 # What may differ between the parts of one run: where it computes, not what.
 _WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
 
@@ -254,7 +254,14 @@ class Run:
         random = Keyed(draws, 0, indices, teacher.device, f"{stream}/")
         cond = module.batches.cond(indices)
         return Diagnostics(
-            teacher, module.student, module.plan.grids, module.sampler, cond, teacher.latent_shape, random
+            teacher,
+            module.student,
+            module.plan.grids,
+            module.sampler,
+            cond,
+            teacher.latent_shape,
+            random,
+            module.copies,
         )
 
     def _finish(self, module: Distillation, teacher: Teacher, began: float) -> None:
@@ -323,9 +330,9 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _sample_grids(grid: Any, process: NoiseProcess, num_steps: list[int]) -> list[list[int]]:
-    """1, 2 and 3 steps; a grid that has no such number of steps (ExplicitGrid) is shown as it is trained."""
+    """1, 2 and 3 steps, and more if it is trained for more; a grid that has no such number of steps (ExplicitGrid) is shown as it is trained."""
     found = []
-    for n in SAMPLE_STEPS:
+    for n in (*SAMPLE_STEPS, *sorted({n for n in num_steps if n > max(SAMPLE_STEPS)})):
         try:
             found.append(grid.timesteps(process, n))
         except ValueError:
