@@ -114,7 +114,9 @@ class TestProgressive:
         before.is_there = False  # the first stage
         torch.testing.assert_close(target(state, pred, teacher), target(plain, pred, teacher))
 
-    @pytest.mark.parametrize("sampler", [Renoise(), DDIM(noise_correction=True), DDIM(eta=0.5), DPMSolverPP()], ids=repr)
+    @pytest.mark.parametrize(
+        "sampler", [Renoise(), DDIM(noise_correction=True), DDIM(eta=0.5), DPMSolverPP()], ids=repr
+    )
     def test_refuses_a_student_whose_step_it_does_not_invert(self, sampler: Sampler) -> None:
         with pytest.raises(ValueError, match=r"inverts one DDIM step.*noise_correction: off"):
             ProgressiveTarget().check_parts(sampler, Forward())

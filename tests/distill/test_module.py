@@ -283,9 +283,7 @@ def test_nobody_pays_for_a_copy_that_no_target_asks_for(tiny_teacher: Any) -> No
     assert len(build(tiny_teacher, both).copies) == 1  # the same average
 
 
-def test_stages_shorten_the_grid_and_the_student_of_the_stage_before_teaches(
-    tiny_teacher: Any, tmp_path: Path
-) -> None:
+def test_stages_shorten_the_grid_and_the_student_of_the_stage_before_teaches(tiny_teacher: Any, tmp_path: Path) -> None:
     module = build(tiny_teacher, _progressive(), Staged(stages=(12, 6, 3)), updates=6, folder=tmp_path)
     (copy_of_stage,) = module.copies.values()
     seen: list[Tensor | None] = []

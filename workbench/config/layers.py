@@ -1,4 +1,4 @@
-"""A configuration file that builds on another: `base: FILE` and `set: {dotted key: value}`, the keys of a sweep file."""
+"""A configuration file that builds on another: `base: FILE` and `set: {dotted key: value}`, as in a sweep file."""
 
 from __future__ import annotations
 

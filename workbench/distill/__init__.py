@@ -30,6 +30,9 @@ from workbench.distill.trajectories import Backward, FineForward, Forward, Mixtu
 from workbench.distill.update import Update
 
 __all__ = [
+    "L1",
+    "MSE",
+    "SGD",
     "AdamW",
     "Adversarial",
     "AlphaWeightedTarget",
@@ -47,10 +50,8 @@ __all__ = [
     "IdentityShift",
     "InitialNoise",
     "Keyed",
-    "L1",
     "LogSNRShift",
     "Loss",
-    "MSE",
     "MixedNoise",
     "Mixture",
     "NextStepShift",
@@ -62,7 +63,6 @@ __all__ = [
     "PseudoHuber",
     "RandomShift",
     "Reconstruction",
-    "SGD",
     "SNRWeighted",
     "ScaleShift",
     "ShiftSchedule",

@@ -8,7 +8,7 @@ student alone it is the same on every rank.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from workbench.models import Denoiser
 from workbench.models.ema import check_same_tensors
 
 
-class Copy(ABC):
+class Copy:
     """The student with other weights: (x_t, t, cond) -> Prediction, without gradient.
 
     Args:
@@ -63,9 +63,7 @@ class Copy(ABC):
         parameters = self._trainable()
         if state["weights"]:
             check_same_tensors(parameters, state["weights"], "A copy of the student")
-        self._weights = {
-            name: value.to(parameters[name].device, copy=True) for name, value in state["weights"].items()
-        }
+        self._weights = {name: value.to(parameters[name].device, copy=True) for name, value in state["weights"].items()}
 
     def _take(self) -> None:
         self._weights = {name: p.detach().clone() for name, p in self._trainable().items()}
@@ -134,3 +132,31 @@ class StageStartKind(CopyKind):
 
     def make(self, student: Denoiser) -> Copy:
         return StageStart(student)
+
+
+class Copies(dict[CopyKind, Copy]):
+    """The copies of a run, by kind: one for each kind that somebody asks for."""
+
+    @classmethod
+    def of(cls, student: Denoiser, kinds: Iterable[CopyKind]) -> Copies:
+        """Made at the start of training."""
+        return cls({kind: kind.make(student) for kind in dict.fromkeys(kinds)})
+
+    def begin(self, stage: int) -> None:
+        """Before a tick."""
+        for copy in self.values():
+            copy.begin(stage)
+
+    def after_update(self) -> None:
+        """After a student update."""
+        for copy in self.values():
+            copy.after_update()
+
+    def training_state(self) -> dict[str, Any]:
+        """By the kinds' names."""
+        return {repr(kind): copy.training_state() for kind, copy in self.items()}
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`training_state`. ValueError if the weights are those of another student."""
+        for kind, copy in self.items():
+            copy.load_training_state(state[repr(kind)])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.diffusion import Draws, Prediction, Sampler
 from workbench.distill.batches import Batch, Batches
-from workbench.distill.copies import Copy, CopyKind
+from workbench.distill.copies import Copies
 from workbench.distill.losses import Loss
 from workbench.distill.optimizers import OptimizerKind
 from workbench.distill.ranks import max_over_ranks, mean_over_ranks, world_size
@@ -121,8 +121,7 @@ class Distillation(pl.LightningModule):
         self.trainable = [p for p in student.parameters() if p.requires_grad]
         self.student_optimizer = optimizer.make(self.trainable, plan.schedule.learning_rate)
         self.ema = Ema(student, plan.ema_decay)
-        kinds = dict.fromkeys(kind for loss in self.losses.values() for kind in loss.copies)
-        self.copies: dict[CopyKind, Copy] = {kind: kind.make(student) for kind in kinds}
+        self.copies = Copies.of(student, (kind for loss in self.losses.values() for kind in loss.copies))
         self._start = self._start_weights()
         self._signal: Tensor | None = None
         # (stop, save) as this process wishes; asked after every tick
@@ -171,8 +170,7 @@ class Distillation(pl.LightningModule):
         assert int(batch) == self.tick, (batch, self.tick)
         is_warmup = self.tick < self.warmup_ticks
         samples = self.batches.share(self.tick, self.global_rank, world_size())
-        for copy in self.copies.values():
-            copy.begin(self.trajectory.stage(self.progress))
+        self.copies.begin(self.trajectory.stage(self.progress))
         visited: list[tuple[int, dict[str, Tensor | float]]] = []
         num_steps = 0
         for state, is_last, answer in self._walk(self._begin(samples)):
@@ -321,8 +319,7 @@ class Distillation(pl.LightningModule):
         self.student_optimizer.step()
         self.student_optimizer.zero_grad(set_to_none=True)
         self.ema.update()
-        for copy in self.copies.values():
-            copy.after_update()
+        self.copies.after_update()
         return norm
 
     # ---- signals between the ranks -----------------------------------------------------------------------------------
@@ -361,7 +358,7 @@ class Distillation(pl.LightningModule):
             "ema": {name: value.cpu() for name, value in self.ema.state_dict().items()},
             "optimizer": self.student_optimizer.state_dict(),
             "losses": {name: loss.training_state() for name, loss in self.losses.items()},
-            "copies": {repr(kind): copy.training_state() for kind, copy in self.copies.items()},
+            "copies": self.copies.training_state(),
             "teacher_std": dict(self.teacher_std),
         }
 
@@ -374,8 +371,7 @@ class Distillation(pl.LightningModule):
         self.student_optimizer.load_state_dict(state["optimizer"])
         for name, loss in self.losses.items():
             loss.load_training_state(state["losses"][name])
-        for kind, copy in self.copies.items():
-            copy.load_training_state(state["copies"][repr(kind)])
+        self.copies.load_training_state(state.get("copies", {}))  # checkpoints of before have none, and need none
         self.teacher_std = dict(state["teacher_std"])
         self.tick = state["tick"]
 

@@ -1,17 +1,17 @@
 """What a cell costs in network passes: one pass is a forward without gradient, of one sample.
 
-A forward and backward is 3 passes, a forward whose gradient goes to the input alone 2, and guidance doubles a pass where
-conditional and unconditional run together. An update of a student that is trained at one of its N times costs
+A forward and backward is 3 passes, a forward whose gradient goes to the input alone 2, and guidance doubles a pass
+where conditional and unconditional run together. An update of a student that is trained at one of its N times costs
 
     (N - 1)/2     the rollout; none for noised images
     3             the student
-    its targets   k guided steps of the teacher (ConsistencyTarget: one, and the averaged student; ProgressiveTarget: n,
-                  unguided from the second stage on); a target that two losses share counts once
-    a critic      Adversarial: 2 to train the student through the teacher's features, and for each update of its own 2 (the
-                  features of a real and a generated batch) and 1 for its heads, which are no pass but cost about as much;
-                  DistributionMatching: the teacher, the fake-score network, and 3 for each update of that network
+    its targets   k guided steps of the teacher (ConsistencyTarget: one, and the averaged student; ProgressiveTarget:
+                  n, unguided from the second stage on); a target that two losses share counts once
+    a critic      Adversarial: 2 to train the student through the teacher's features, and for each update of its own 2
+                  (the features of a real and a generated batch) and 1 for its heads, which are no pass but cost about
+                  as much; DistributionMatching: the teacher, the fake-score network, and 3 for each update of that
 
-and a tick of warm-up 1 for the student instead of 3 and its losses.
+and a tick of warm-up 1 for the student instead of 3, no loss of the student's, and the critics.
 Not counted: the VAE, the text encoder, the metrics, measurements beside the training, sample grids. Times that round to
 the same value count as if they did not. The hours are a plan's hours, rounded up in your mind.
 """

@@ -330,9 +330,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _sample_grids(grid: Any, process: NoiseProcess, num_steps: list[int]) -> list[list[int]]:
-    """1, 2 and 3 steps, and more if it is trained for more; a grid that has no such number of steps (ExplicitGrid) is shown as it is trained."""
+    """1, 2 and 3 steps, and more if it is trained for more; a grid without them (ExplicitGrid) is shown as it is
+    trained."""
     found = []
-    for n in (*SAMPLE_STEPS, *sorted({n for n in num_steps if n > max(SAMPLE_STEPS)})):
+    more = sorted({n for n in num_steps if n > max(SAMPLE_STEPS)})
+    for n in (*SAMPLE_STEPS, *more):
         try:
             found.append(grid.timesteps(process, n))
         except ValueError:

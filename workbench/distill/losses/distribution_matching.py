@@ -31,7 +31,7 @@ class DistributionMatching(Loss):
 
     D_fake (FakeScore) learns after the student, `critic_updates` times at the same x0, each time with new noise: two
     time scales. Only the teacher is guided.
-    Reference: Yin et al. 2024 (DMD2), arXiv 2405.14867, section 4; Yin et al. 2023, arXiv 2311.18828, eq. 7 and 8.
+    Reference: Yin et al. 2023 (DMD), arXiv 2311.18828, section 3; Yin et al. 2024 (DMD2), arXiv 2405.14867, section 4.
 
     Args:
         weight: factor of the loss; > 0.

@@ -52,7 +52,9 @@ class FakeScore(nn.Module):
         eps = random.normal("noise", x0.shape[1:])
         with torch.enable_grad():
             x_t = process.add_noise(x0.detach(), eps, t)
-            wanted = process.from_prediction(Prediction(x0.detach().to(x_t), eps.to(x_t)), x_t, t, network.prediction_type)
+            wanted = process.from_prediction(
+                Prediction(x0.detach().to(x_t), eps.to(x_t)), x_t, t, network.prediction_type
+            )
             loss = (network.output(x_t, t, cond).to(wanted.dtype) - wanted).square().mean()
             gradients = torch.autograd.grad(loss, self.parameters_to_learn)
         for parameter, gradient in zip(self.parameters_to_learn, average_gradients(gradients), strict=True):

@@ -15,7 +15,7 @@ from workbench.distill.targets.teacher import TeacherTarget
 class AlphaWeightedTarget(TeacherTarget):
     """TeacherTarget whose distance counts alpha_gamma: levels with more noise count less, as they tell less about x0S.
 
-    Reference: Sauer et al. 2023 (ADD), arXiv 2311.17042, eq. 4 with c(t) = alpha_t ("exponential weighting").
+    Reference: Sauer et al. 2023 (ADD), arXiv 2311.17042, section 3 (its exponential weighting).
     """
 
     def weights(self, state: State, process: NoiseProcess) -> Tensor:

@@ -26,7 +26,7 @@ class ConsistencyTarget(Target):
     Given as the x0 at which the student's own f equals f_average: (f_average - c_skip(t) x_t) / c_out(t). At t' = 0 the
     network is not asked. At the times that a student samples at c_out is 1 to seven digits, so that samplers take x0hat
     for f.
-    Reference: Luo et al. 2023 (LCM), arXiv 2310.04378, eq. 13 to 18; the boundary of Song et al. 2023, arXiv 2303.01469.
+    Reference: Luo et al. 2023 (LCM), arXiv 2310.04378, section 4; the boundary is Song et al. 2023, 2303.01469.
 
     Raises:
         ValueError: a number out of its range, a solver that draws noise or corrects it, a guidance range that is not

@@ -69,8 +69,9 @@ class ProgressiveTarget(Target):
     def check_parts(self, sampler: Sampler, trajectory: Trajectory) -> None:
         if not isinstance(sampler, DDIM) or sampler.stochastic or sampler.noise_correction:
             raise ValueError(
-                f"ProgressiveTarget inverts one DDIM step, but model.sampler is {sampler!r}, whose step lands elsewhere. "
-                "Use {class_path: DDIM, eta: 0, noise_correction: off}; evaluation.noise_correction can still be on."
+                f"ProgressiveTarget inverts one DDIM step, but model.sampler is {sampler!r}, whose step lands "
+                "elsewhere. Use {class_path: DDIM, eta: 0, noise_correction: off}; evaluation.noise_correction can "
+                "still be on."
             )
         if isinstance(trajectory, Staged):
             for more, fewer in zip(trajectory.stages, trajectory.stages[1:], strict=False):
