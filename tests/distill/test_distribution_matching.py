@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +185,25 @@ def test_the_fake_score_network_learns_the_students_gaussian() -> None:
         at = torch.full((8,), t)
         score = [-model(state.x_t, at).eps / sd_process().sigmas[t] for model in (loss.fake, truth)]
         assert float((score[0] - score[1]).norm() / score[1].norm()) < 0.1
+
+
+def test_its_gradient_is_the_mean_over_the_ranks_whatever_the_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each half of a batch, as a rank would see it: the mean of what both hand to the average is the whole's."""
+    from workbench.distill.losses import fake_score
+
+    seen: list[list[Tensor]] = []
+
+    def watch(gradients: Any) -> list[Tensor]:
+        seen.append(list(gradients))
+        return [torch.zeros_like(g) for g in gradients]  # so that nothing moves between the three
+
+    monkeypatch.setattr(fake_score, "average_gradients", watch)
+    fake, random = prepared().fake, keyed(batch=8)
+    x0 = random.normal("x0", SHAPE).double()
+    for rows in (slice(0, 8), slice(0, 4), slice(4, 8)):
+        fake.learn(x0[rows], None, dataclasses.replace(random, indices=random.indices[rows]))
+    for whole, first, second in zip(*seen, strict=True):
+        torch.testing.assert_close((first + second) / 2, whole)
 
 
 class TestItsNetwork:

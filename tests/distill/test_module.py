@@ -236,7 +236,6 @@ STAGED = Staged(stages=(12, 6, 3))  # stages end after updates 2, 4 and 5 of 5: 
 RESUMED: dict[str, tuple[Any, Trajectory, Any]] = {
     "adversarial": (_adversarial, Backward(states="all"), FullStudent()),
     "consistency": (_consistency, FineForward(times=10), FullStudent()),
-    "consistency-lora": (_consistency, Backward(), LoRAStudent(rank=2)),
     "progressive": (_progressive, STAGED, FullStudent()),
     "progressive-lora": (_progressive, STAGED, LoRAStudent(rank=2)),
     "matching": (_matching, Backward(), FullStudent()),

@@ -107,6 +107,9 @@ class TestOverrides:
     def test_a_later_override_meets_the_class_that_an_earlier_one_put_there(self) -> None:
         overrides = {f"{TARGET}.shift": "OffsetShift", f"{TARGET}.shift.offset": -0.2}
         assert at(resolve({}, overrides), f"{TARGET}.shift.offset") == -0.2
+        loss = {"class_path": "Adversarial", "init_args": {"weight": 0.5}}  # with some of its arguments
+        written = resolve({}, {"model.losses.a": loss, "model.losses.a.width": 8, "model.losses.a.game": "Hinge"})
+        assert at(written, "model.losses.a.width") == 8 and at(written, "model.losses.a.weight") == 0.5
         with pytest.raises(ConfigError, match="no argument of OffsetShift 'factor'"):
             resolve({}, {f"{TARGET}.shift": "OffsetShift", f"{TARGET}.shift.factor": 0.2})
 

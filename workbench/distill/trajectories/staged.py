@@ -47,7 +47,8 @@ class Staged(Trajectory):
         return [times for grid in own for times in self.trajectory.grids(process, [grid])]
 
     def stage(self, progress: float) -> int:
-        return min(int(progress * len(self.stages)), len(self.stages) - 1)
+        # a little more, since 1/3 of the updates times 3 stages may round to below 1
+        return min(int(progress * len(self.stages) + 1e-9), len(self.stages) - 1)
 
     def walk(self, start: Start) -> States:
         steps = self.stages[self.stage(start.progress)]
