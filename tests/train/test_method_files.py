@@ -136,7 +136,7 @@ def test_trains_with_finite_losses_and_costs_what_the_plan_says(
         ("lightning", {"model.trajectory.stages": [16, 4]}, "each 2 times the next"),
         ("lcm", {"model.losses.reconstruction.target.skip": 1e-4}, "rounds to no time"),
         ("dmd2", {"model.losses.distribution.shift": "CalibratedShift"}, "without calibration"),
-        ("lcm", {"data": {"class_path": "PromptFile", "path": "none.txt"}}, "real images are needed"),
+        ("lcm", {"data": {"class_path": "PromptFile", "path": str(ROOT / "LICENSE")}}, "real images are needed"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(name: str, overrides: dict[str, Any], says: str) -> None:
