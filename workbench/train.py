@@ -39,8 +39,7 @@ Every setting can be changed on the command line. A KEY is the path of the setti
 
 Examples
   a look in a minute         --train.student_updates 20 --train.sample_every 10
-  plain forward distillation --model.trajectory Forward --model.losses.reconstruction.target.shift IdentityShift
-                             --model.losses.reconstruction.target.noise StudentNoise
+  a published method         --config sweeps/methods/lcm.yaml (and others there; such a file holds base: and set:)
   your own teacher           --teacher.path /path/to/sd --data "{class_path: PromptFile, path: prompts.txt}"
   two processes on the CPU   --train.devices 2 --train.accelerator cpu
 

@@ -20,9 +20,14 @@ from workbench.distill import (
     AdamW,
     Adversarial,
     Backward,
+    ConsistencyTarget,
+    DistributionMatching,
+    FineForward,
     Forward,
     Loss,
+    ProgressiveTarget,
     Reconstruction,
+    Staged,
     TeacherTarget,
     Trajectory,
 )
@@ -202,29 +207,102 @@ def test_ema_follows_the_student(tiny_teacher: Any) -> None:
     torch.testing.assert_close(averaged, expected)
 
 
-def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(tiny_teacher: Any, tmp_path: Path) -> None:
-    def losses() -> dict[str, Loss]:
-        return {
-            "r": Reconstruction(target=TeacherTarget(steps=2)),
-            "a": Adversarial(width=8, critic_warmup=1, gradient_ratio=0.3),
-        }
+def _adversarial() -> dict[str, Loss]:
+    return {
+        "r": Reconstruction(target=TeacherTarget(steps=2)),
+        "a": Adversarial(width=8, critic_warmup=1, gradient_ratio=0.3),
+    }
 
-    whole = fit(build(tiny_teacher, losses(), Backward(states="all"), updates=5))
+
+def _consistency() -> dict[str, Loss]:
+    return {"r": Reconstruction(target=ConsistencyTarget(skip=0.1, decay=0.7))}
+
+
+def _progressive() -> dict[str, Loss]:
+    return {
+        "r": Reconstruction(target=ProgressiveTarget()),
+        "a": Adversarial(width=8, critic_warmup=1, real=ProgressiveTarget()),
+    }
+
+
+def _matching() -> dict[str, Loss]:
+    return {
+        "d": DistributionMatching(critic_updates=2, critic_warmup=1),
+        "a": Adversarial(width=8, critic_warmup=1, gradient_ratio=0.3),
+    }
+
+
+STAGED = Staged(stages=(12, 6, 3))  # stages end after updates 2, 4 and 5 of 5: a part ends with the first
+RESUMED: dict[str, tuple[Any, Trajectory, Any]] = {
+    "adversarial": (_adversarial, Backward(states="all"), FullStudent()),
+    "consistency": (_consistency, FineForward(times=10), FullStudent()),
+    "progressive": (_progressive, STAGED, FullStudent()),
+    "progressive-lora": (_progressive, STAGED, LoRAStudent(rank=2)),
+    "matching": (_matching, Backward(), FullStudent()),
+}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit for bit."""
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(tiny_teacher: Any, tmp_path: Path, case: str) -> None:
+    losses, trajectory, kind = RESUMED[case]
+    whole = fit(build(tiny_teacher, losses(), trajectory, updates=5, kind=kind))
     state: dict[str, Any] = {}
-    for _ in range(3):  # a chain of three parts
-        part = build(tiny_teacher, losses(), Backward(states="all"), updates=5)
+    part = whole
+    while part is whole or part.tick < part.total_ticks:  # a chain of parts
+        part = build(tiny_teacher, losses(), trajectory, updates=5, kind=kind)
         if state:
             part.load_training_state(state)
-        fit(part, ticks=2)
+        fit(part, ticks=min(2, part.total_ticks - part.tick))
         torch.save(part.training_state(), tmp_path / "state")
         state = torch.load(tmp_path / "state", weights_only=True)
     assert part.tick == whole.tick
-    assert torch.equal(flat(part.student), flat(whole.student))
-    assert all(
-        torch.equal(a, b) for a, b in zip(part.ema.state_dict().values(), whole.ema.state_dict().values(), strict=True)
-    )
-    assert torch.equal(flat(part.losses["a"].heads), flat(whole.losses["a"].heads))  # type: ignore[arg-type]
+    # student, average, optimisers, critics and copies
+    assert same(part.training_state(), whole.training_state())
     assert part.recorder.last == whole.recorder.last
+    assert len(state["copies"]) == ("consistency" in case or "progressive" in case)
+
+
+def test_nobody_pays_for_a_copy_that_no_target_asks_for(tiny_teacher: Any) -> None:
+    assert not build(tiny_teacher).copies
+    both: dict[str, Loss] = {
+        "a": Reconstruction(target=ConsistencyTarget(decay=0.9)),
+        "b": Reconstruction(target=ConsistencyTarget(decay=0.9, skip=0.1)),
+    }
+    assert len(build(tiny_teacher, both).copies) == 1  # the same average
+
+
+def test_stages_shorten_the_grid_and_the_student_of_the_stage_before_teaches(tiny_teacher: Any, tmp_path: Path) -> None:
+    module = build(tiny_teacher, _progressive(), Staged(stages=(12, 6, 3)), updates=6, folder=tmp_path)
+    (copy_of_stage,) = module.copies.values()
+    seen: list[Tensor | None] = []
+    after: list[Tensor] = [flat(module.student)]
+
+    def watch(stop: bool, save: bool) -> bool:
+        weights = copy_of_stage.training_state()["weights"]
+        seen.append(torch.cat([value.flatten() for value in weights.values()]) if weights else None)
+        after.append(flat(module.student))
+        return True
+
+    module.after_tick = watch
+    fit(module)
+    module.recorder.flush()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["num_steps"] for row in rows if row["tick"]] == [12, 12, 6, 6, 3, 3]  # tick 0 is warm-up
+    # after[k + 1] is the student after tick k; stage 1 begins at tick 3, stage 2 at tick 5
+    assert seen[1] is None and seen[2] is None
+    assert seen[3] is not None and torch.equal(seen[3], after[3]) and torch.equal(seen[4], after[3])  # type: ignore[arg-type]
+    assert torch.equal(seen[5], after[5])  # type: ignore[arg-type]
 
 
 def test_lora_trains_the_adapter_alone_and_leaves_the_teacher(tiny_teacher: Any) -> None:

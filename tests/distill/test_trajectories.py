@@ -10,8 +10,8 @@ import torch
 
 from tests.distill.analytic import SHAPE, gaussian, keyed, sd_process
 from tests.distill.every import every
-from workbench.diffusion import DDIM, Heun, NoiseProcess, Renoise, Sampler, sample
-from workbench.distill import Backward, Forward, Mixture, Start, State, Trajectory
+from workbench.diffusion import DDIM, Heun, NoiseProcess, Renoise, Sampler, TrailingGrid, sample
+from workbench.distill import Backward, FineForward, Forward, Mixture, Staged, Start, State, Trajectory
 
 GRID = (1000, 667, 333)
 
@@ -117,7 +117,55 @@ def test_every_student_time_is_drawn_about_equally(trajectory: Trajectory) -> No
     assert min(counts) > 30, counts  # expected 50, SD 5.8
 
 
+class TestFineForward:
+    def test_visits_every_time_of_its_own_grid_and_no_other(self) -> None:
+        fine = FineForward(times=5)
+        states = [walk(fine, start(tick=tick))[0] for tick in range(60)]
+        assert {s.timestep for s in states} == {200, 400, 600, 800, 1000}
+        assert all(s.timesteps == (1000, 800, 600, 400, 200) for s in states)
+        assert fine.grids(sd_process(), [GRID]) == [(1000, 800, 600, 400, 200)]
+        assert Forward().grids(sd_process(), [GRID]) == [GRID]
+
+    def test_refuses_no_times(self) -> None:
+        with pytest.raises(ValueError, match="FineForward times"):
+            FineForward(times=0)
+
+
+class TestStaged:
+    def test_stages_have_equal_shares_and_their_own_grids(self) -> None:
+        staged = Staged(stages=(8, 4, 2))
+        assert [staged.stage(update / 6) for update in range(6)] == [0, 0, 1, 1, 2, 2]
+        assert staged.stage(1.0) == 2  # after the last update
+        for progress, steps in ((0.0, 8), (0.4, 4), (0.9, 2)):
+            (state,) = walk(staged, start(progress=progress))
+            assert list(state.timesteps) == TrailingGrid().timesteps(sd_process(), steps)
+
+    def test_the_states_are_those_of_its_trajectory_on_that_grid(self) -> None:
+        begin = start(progress=0.5)
+        staged = walk(Staged(trajectory=Backward(states="all"), stages=(6, 3)), begin)
+        plain = walk(Backward(states="all"), start(timesteps=tuple(TrailingGrid().timesteps(sd_process(), 3))))
+        assert all(torch.equal(a.x_t, b.x_t) for a, b in zip(staged, plain, strict=True))
+
+    def test_must_end_where_the_student_samples(self) -> None:
+        grids = Staged(stages=(6, 3)).grids(sd_process(), [GRID])
+        assert [len(grid) for grid in grids] == [6, 3]
+        with pytest.raises(ValueError, match=r"ends with 4 steps.*model\.num_steps to \[4\]"):
+            Staged(stages=(8, 4)).grids(sd_process(), [GRID])
+        with pytest.raises(ValueError, match="ends with 3"):
+            Staged(stages=(6, 3)).grids(sd_process(), [GRID, (1000, 500)])
+
+    @pytest.mark.parametrize("stages", [(), (4, 4), (4, 8), (2, 0)])
+    def test_refuses_stages_that_do_not_fall(self, stages: tuple) -> None:
+        with pytest.raises(ValueError, match="Staged stages must fall"):
+            Staged(stages=stages)
+
+
 class TestMixture:
+    def test_has_the_stages_and_grids_of_its_parts(self) -> None:
+        mixture = Mixture(first=Staged(stages=(6, 3)), second=FineForward(times=2))
+        assert [mixture.stage(p) for p in (0.0, 0.5)] == [0, 1]
+        assert [len(grid) for grid in mixture.grids(sd_process(), [GRID])] == [6, 3, 2]
+
     def test_the_curriculum_is_linear_and_then_stays(self) -> None:
         mixture = Mixture(share_start=0.8, share_end=0.2, until=0.5)
         assert [round(mixture.share(p), 3) for p in (0, 0.25, 0.5, 0.9)] == [0.8, 0.5, 0.2, 0.2]
@@ -146,6 +194,6 @@ class TestMixture:
 def test_every_trajectory_yields_constant_states_of_its_grid_with_draws_of_their_own(cls: type[Trajectory]) -> None:
     for begin in (start(tick=3), start(tick=3)):
         states = walk(cls(), begin)
-        assert all(not s.x_t.requires_grad and s.timestep == begin.timesteps[s.index] for s in states)
+        assert all(not s.x_t.requires_grad and s.timestep == s.timesteps[s.index] for s in states)
         assert all((s.t == s.timestep).all() and s.t.shape == (4,) for s in states)
         assert len({s.random.prefix for s in states}) == len(states)

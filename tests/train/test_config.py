@@ -107,6 +107,9 @@ class TestOverrides:
     def test_a_later_override_meets_the_class_that_an_earlier_one_put_there(self) -> None:
         overrides = {f"{TARGET}.shift": "OffsetShift", f"{TARGET}.shift.offset": -0.2}
         assert at(resolve({}, overrides), f"{TARGET}.shift.offset") == -0.2
+        loss = {"class_path": "Adversarial", "init_args": {"weight": 0.5}}  # with some of its arguments
+        written = resolve({}, {"model.losses.a": loss, "model.losses.a.width": 8, "model.losses.a.game": "Hinge"})
+        assert at(written, "model.losses.a.width") == 8 and at(written, "model.losses.a.weight") == 0.5
         with pytest.raises(ConfigError, match="no argument of OffsetShift 'factor'"):
             resolve({}, {f"{TARGET}.shift": "OffsetShift", f"{TARGET}.shift.factor": 0.2})
 
@@ -265,3 +268,44 @@ def test_help_teaches_and_imports_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     for word in ("--model.losses.adversarial null", "--model.trajectory Forward", "STOP", "goes on"):
         assert word in done.stdout
+
+
+class TestFilesThatBuildOnAnother:
+    @staticmethod
+    def write(folder: Path, **files: Any) -> Path:
+        for name, content in files.items():
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return folder / f"{next(iter(files))}.yaml"
+
+    def test_overrides_are_applied_from_the_bottom_up_and_the_command_line_last(self, tmp_path: Path) -> None:
+        (tmp_path / "below").mkdir()
+        (tmp_path / "below" / "bottom.yaml").write_text("train: {batch_size: 4, learning_rate: 2e-4}")
+        top = self.write(
+            tmp_path,
+            top={"base": "middle.yaml", "set": {"model.trajectory.states": "all", "train.batch_size": 6}},
+            middle={"base": "below/bottom.yaml", "set": {"model.trajectory": "Backward", "train.batch_size": 5}},
+        )
+        expected = {"train.batch_size": 6, "train.learning_rate": 2e-4, "model.trajectory.states": "all"}
+        assert resolve(top) == resolve({}, expected)
+        assert resolve(top, {"train.batch_size": 7}) == resolve({}, {**expected, "train.batch_size": 7})
+
+    def test_a_file_without_a_base_is_read_as_ever(self, tmp_path: Path) -> None:
+        assert resolve(self.write(tmp_path, alone={"train": {"batch_size": 4}})) == resolve({}, {"train.batch_size": 4})
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            ({"base": "none.yaml"}, "there is no file"),
+            ({"base": 3}, "a file is wanted, but got 3"),
+            ({"base": "top.yaml"}, "without an end"),
+            ({"base": "bottom.yaml", "train": {"batch_size": 3}}, "under set"),
+            ({"base": "bottom.yaml", "set": [1]}, "dotted keys with their values"),
+            ({"base": "bottom.yaml", "set": {"train.bach_size": 3}}, "Did you mean batch_size"),
+        ],
+        ids=str,
+    )
+    def test_what_is_wrong_is_one_line(self, tmp_path: Path, content: dict, says: str) -> None:
+        top = self.write(tmp_path, top=content, bottom={})
+        with pytest.raises(ConfigError, match=says) as error:
+            resolve(top)
+        assert "\n" not in str(error.value)

@@ -37,10 +37,10 @@ def put(node: Any, hint: Any, parts: Sequence[str], value: Any, where: str) -> A
         raise ConfigError(f"{where} is switched off. Switch it on first, for example `{where}: {_example(plugin)}`.")
     head, rest, below = parts[0], parts[1:], f"{where}.{parts[0]}".lstrip(".")
     if plugin is not None:
-        if isinstance(node, str) or "init_args" not in node:  # an earlier override put a new plug-in here
-            node = fill_plugin(node, plugin, where)
         if head == "class_path":
             return {"class_path": value}
+        if isinstance(node, str) or head not in node.get("init_args", {}):  # an earlier override put a new plug-in here
+            node = fill_plugin(node, plugin, where)
         parameters = constructor_parameters(find_class(node["class_path"], plugin, where))
         if head not in parameters:
             raise unknown_name(below, head, parameters, f"argument of {node['class_path']}")

@@ -23,8 +23,8 @@ from workbench.config.classes import (
 )
 from workbench.config.errors import ConfigError
 from workbench.config.filling import fill
+from workbench.config.layers import read_layers
 from workbench.config.overriding import put
-from workbench.config.reading import load_yaml
 from workbench.config.tree import Config
 
 
@@ -38,7 +38,7 @@ def resolve(
     A fixed point: resolve(resolve(x)) == resolve(x). Losses that are null are left out.
 
     Args:
-        base: a YAML file, or what such a file holds.
+        base: a YAML file, complete or built on another one (`base` and `set`); or what a complete one holds.
         overrides: dotted key -> value, see the module's docstring.
         plugins: modules outside workbench whose classes may be named; they are imported. The file's own `plugins` are
             not enough: naming a module is running it.
@@ -47,15 +47,16 @@ def resolve(
         ConfigError: one line that says where, what, and what to do.
     """
     if isinstance(base, (str, Path)):
-        name, given = f"{base}: ", load_yaml(Path(base))
+        name, (given, layers) = f"{base}: ", read_layers(Path(base))
     else:
-        name, given = "", dict(base)
+        name, given, layers = "", dict(base), []
     try:
         allow_plugins(plugins)
         check_plugins(given.get("plugins") or [])
         resolved = fill(given, Config, "")
         resolved["plugins"] = sorted({*resolved["plugins"], *plugins})
-        for key, value in (overrides or {}).items():  # in their order: a later one meets what an earlier one made
+        # in their order: a later one meets what an earlier one made
+        for key, value in (item for layer in [*layers, overrides or {}] for item in layer.items()):
             resolved = put(resolved, Config, key.split("."), value, "")
         resolved = plain(validated(fill(resolved, Config, "")))
         check_rules(instantiate(resolved))

@@ -2,7 +2,7 @@
 
 from workbench.distill.distances import L1, MSE, Distance, PseudoHuber, SNRWeighted
 from workbench.distill.games import Game, Hinge, NonSaturating
-from workbench.distill.losses import Adversarial, Loss, Reconstruction
+from workbench.distill.losses import Adversarial, DistributionMatching, Loss, Reconstruction
 from workbench.distill.noises import FreshNoise, InitialNoise, MixedNoise, StudentNoise, TargetNoise
 from workbench.distill.optimizers import SGD, AdamW, OptimizerKind
 from workbench.distill.shifts import (
@@ -13,13 +13,20 @@ from workbench.distill.shifts import (
     NextStepShift,
     OffsetShift,
     PowerShift,
+    RandomShift,
     ScaleShift,
     ShiftSchedule,
     TableShift,
 )
 from workbench.distill.state import Keyed, State
-from workbench.distill.targets import Target, TeacherTarget
-from workbench.distill.trajectories import Backward, Forward, Mixture, Start, Trajectory
+from workbench.distill.targets import (
+    AlphaWeightedTarget,
+    ConsistencyTarget,
+    ProgressiveTarget,
+    Target,
+    TeacherTarget,
+)
+from workbench.distill.trajectories import Backward, FineForward, Forward, Mixture, Staged, Start, Trajectory
 from workbench.distill.update import Update
 
 __all__ = [
@@ -28,10 +35,14 @@ __all__ = [
     "SGD",
     "AdamW",
     "Adversarial",
+    "AlphaWeightedTarget",
     "Backward",
     "CalibratedShift",
+    "ConsistencyTarget",
     "ConstantShift",
     "Distance",
+    "DistributionMatching",
+    "FineForward",
     "Forward",
     "FreshNoise",
     "Game",
@@ -48,11 +59,14 @@ __all__ = [
     "OffsetShift",
     "OptimizerKind",
     "PowerShift",
+    "ProgressiveTarget",
     "PseudoHuber",
+    "RandomShift",
     "Reconstruction",
     "SNRWeighted",
     "ScaleShift",
     "ShiftSchedule",
+    "Staged",
     "Start",
     "State",
     "StudentNoise",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from workbench.diffusion import DPMSolverPP, Prediction, Sampler, solve
+from workbench.distill.copies import Copy, CopyKind
 from workbench.distill.losses import Loss
 from workbench.distill.state import Keyed, State
 from workbench.distill.targets import Target, TeacherLike
@@ -30,6 +32,7 @@ class Diagnostics:
         cond: (n, L, D) text embeddings of the samples.
         shape: (C, H, W) of a latent.
         random: draws of the n samples.
+        copies: of the student, for the targets that look at them.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Diagnostics:
         cond: Tensor,
         shape: tuple[int, int, int],
         random: Keyed,
+        copies: Mapping[CopyKind, Copy] | None = None,
     ) -> None:
         self._teacher = teacher
         self._student = student
@@ -49,6 +53,7 @@ class Diagnostics:
         self._cond = cond
         self._shape = shape
         self._random = random
+        self._copies = copies or {}
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -80,6 +85,7 @@ class Diagnostics:
             walk = Backward(states="all").walk(start)
             state = next(walk, None)
             while state is not None:
+                state = dataclasses.replace(state, copies=self._copies)
                 pred = self._student(state.x_t, state.t, state.cond)
                 found.setdefault(state.timestep, (state, pred))
                 try:
@@ -144,6 +150,7 @@ class Diagnostics:
                 timesteps=own.timesteps,
                 index=own.index,
                 random=own.random,
+                copies=self._copies,
             )
             real_pred = self._student(x_t, real.t, real.cond)
             for name, loss in losses.items():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.diffusion import Draws, Prediction, Sampler
 from workbench.distill.batches import Batch, Batches
+from workbench.distill.copies import Copies
 from workbench.distill.losses import Loss
 from workbench.distill.optimizers import OptimizerKind
 from workbench.distill.ranks import max_over_ranks, mean_over_ranks, world_size
@@ -120,6 +121,7 @@ class Distillation(pl.LightningModule):
         self.trainable = [p for p in student.parameters() if p.requires_grad]
         self.student_optimizer = optimizer.make(self.trainable, plan.schedule.learning_rate)
         self.ema = Ema(student, plan.ema_decay)
+        self.copies = Copies.of(student, (kind for loss in self.losses.values() for kind in loss.copies))
         self._start = self._start_weights()
         self._signal: Tensor | None = None
         # (stop, save) as this process wishes; asked after every tick
@@ -144,6 +146,11 @@ class Distillation(pl.LightningModule):
         """Student updates that are done."""
         return max(0, self.tick - self.warmup_ticks)
 
+    @property
+    def progress(self) -> float:
+        """The share of the student updates that are done."""
+        return self.update / self.plan.schedule.updates
+
     # ---- Lightning ---------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> None:
@@ -163,11 +170,13 @@ class Distillation(pl.LightningModule):
         assert int(batch) == self.tick, (batch, self.tick)
         is_warmup = self.tick < self.warmup_ticks
         samples = self.batches.share(self.tick, self.global_rank, world_size())
-        start = self._begin(samples)
+        self.copies.begin(self.trajectory.stage(self.progress))
         visited: list[tuple[int, dict[str, Tensor | float]]] = []
-        for state, is_last, answer in self._walk(start):
+        num_steps = 0
+        for state, is_last, answer in self._walk(self._begin(samples)):
+            num_steps = len(state.timesteps)
             visited.append((state.timestep, self._visit(state, samples.latents, is_warmup, is_last, answer)))
-        where = {"update": self.update, "tick": self.tick, "num_steps": len(start.timesteps)}
+        where = {"update": self.update, "tick": self.tick, "num_steps": num_steps}
         scalars = visited[-1][1]  # what is known once a tick stands in the last state's row
         finite = torch.ones((), device=self.device)
         if not is_warmup:
@@ -198,7 +207,7 @@ class Distillation(pl.LightningModule):
             sampler=self.sampler,
             latents=samples.latents,
             random=random,
-            progress=self.update / self.plan.schedule.updates,
+            progress=self.progress,
         )
 
     def _walk(self, start: Start) -> Iterator[tuple[State, Callable[[], bool], list[Prediction]]]:
@@ -207,6 +216,7 @@ class Distillation(pl.LightningModule):
         walk = self.trajectory.walk(start)
         state = next(walk)
         while True:
+            state = dataclasses.replace(state, copies=self.copies)
             answer: list[Prediction] = []
             following: list[State | None] = []
 
@@ -309,6 +319,7 @@ class Distillation(pl.LightningModule):
         self.student_optimizer.step()
         self.student_optimizer.zero_grad(set_to_none=True)
         self.ema.update()
+        self.copies.after_update()
         return norm
 
     # ---- signals between the ranks -----------------------------------------------------------------------------------
@@ -347,6 +358,7 @@ class Distillation(pl.LightningModule):
             "ema": {name: value.cpu() for name, value in self.ema.state_dict().items()},
             "optimizer": self.student_optimizer.state_dict(),
             "losses": {name: loss.training_state() for name, loss in self.losses.items()},
+            "copies": self.copies.training_state(),
             "teacher_std": dict(self.teacher_std),
         }
 
@@ -359,6 +371,7 @@ class Distillation(pl.LightningModule):
         self.student_optimizer.load_state_dict(state["optimizer"])
         for name, loss in self.losses.items():
             loss.load_training_state(state["losses"][name])
+        self.copies.load_training_state(state.get("copies", {}))  # checkpoints of before have none, and need none
         self.teacher_std = dict(state["teacher_std"])
         self.tick = state["tick"]
 

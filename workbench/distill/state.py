@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.diffusion import Draws
+from workbench.distill.copies import Copy, CopyKind
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class State:
         timesteps: the student's grid of this tick, noisiest first.
         index: position of timestep in timesteps.
         random: draws of this state.
+        copies: of the student, those that the targets of this run ask for (Target.copies).
     """
 
     x_t: Tensor
@@ -71,3 +73,4 @@ class State:
     timesteps: tuple[int, ...]
     index: int
     random: Keyed
+    copies: Mapping[CopyKind, Copy] = field(default_factory=dict)

@@ -1,20 +1,35 @@
 """What a cell costs in network passes: one pass is a forward without gradient, of one sample.
 
-An update with K student steps, k teacher steps and guidance g (2 where conditional and unconditional run together):
-(K - 1)/2 passes of rollout, 3 of forward and backward, g k of the teacher, and for a critic its own: 3 to train the
-student through it, 3 for each update of its own (features of a real and a generated batch, and the heads).
-Not counted: the VAE, the text encoder, the metrics, logging. The hours are a plan's hours, rounded up in your mind.
+A forward and backward is 3 passes, a forward whose gradient goes to the input alone 2, and guidance doubles a pass
+where conditional and unconditional run together. An update of a student that is trained at one of its N times costs
+
+    (N - 1)/2     the rollout; none for noised images
+    3             the student
+    its targets   k guided steps of the teacher (ConsistencyTarget: one, and the averaged student; ProgressiveTarget:
+                  n, unguided from the second stage on); a target that two losses share counts once
+    a critic      Adversarial: 2 to train the student through the teacher's features, and for each update of its own 2
+                  (the features of a real and a generated batch) and 1 for its heads, which are no pass but cost about
+                  as much; DistributionMatching: the teacher, the fake-score network, and 3 for each update of that
+
+and a tick of warm-up 1 for the student instead of 3, no loss of the student's, and the critics.
+Not counted: the VAE, the text encoder, the metrics, measurements beside the training, sample grids. Times that round to
+the same value count as if they did not. The hours are a plan's hours, rounded up in your mind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.study.plan import Cell
 
 GUIDED = 2.0
-NETWORK_CALLS = {"Heun": 2.0}  # of a solver's step; 1 for the others
+TRAINED = 3.0  # forward and backward
+THROUGH = 2.0  # forward, and backward to the input alone
+HEADS = 1.0  # of a critic, an update
+NETWORK_CALLS = {"Heun": 2.0}  # of a solver's step; 1 for the others, and for the step to t = 0
 
 
 def cell_passes(cell: Cell) -> float:
@@ -24,28 +39,25 @@ def cell_passes(cell: Cell) -> float:
 
 
 def training_passes(config: Mapping[str, Any]) -> float:
-    """Passes of all updates. Keys that are missing count as their defaults."""
+    """Passes of all updates, and of the warm-up of critics. Keys that are missing count as their defaults."""
     model, train = _group(config, "model"), _group(config, "train")
-    steps = model.get("num_steps") or [3]
-    count = sum(steps) / len(steps) if isinstance(steps, list) else float(steps)
-    trajectory = str(_group(model, "trajectory").get("class_path", model.get("trajectory", "")))
-    update = 3.0 + (0.0 if "Forward" in trajectory else (count - 1) / 2)
-    for loss in (_group(model, "losses")).values():
-        if isinstance(loss, Mapping):
-            update += _loss_passes(loss)
-    return update * _number(train, "student_updates", 100) * _number(train, "batch_size", 32)
-
-
-def _loss_passes(loss: Mapping[str, Any]) -> float:
-    arguments = _group(loss, "init_args")
-    if isinstance(arguments.get("target"), Mapping):
-        target = _group(_group(arguments, "target"), "init_args")
-        guided = 1.0 if target.get("guidance") in (1, 1.0) else GUIDED
-        solver = str(_group(target, "solver").get("class_path", ""))
-        return guided * _number(target, "steps", 1) * NETWORK_CALLS.get(solver.rpartition(".")[2], 1.0)
-    if "Adversarial" in str(loss.get("class_path", "")):
-        return 3.0 + 3.0 * _number(arguments, "critic_updates", 1)
-    return 3.0
+    updates, batch = int(_number(train, "student_updates", 150)), _number(train, "batch_size", 32)
+    steps = model.get("num_steps") or [1, 2, 3]
+    trajectory = model.get("trajectory") or "Backward"
+    num_steps = [int(n) for n in (steps if isinstance(steps, list) else [steps])]
+    losses = [_Loss(loss, config) for loss in _group(model, "losses").values() if isinstance(loss, Mapping)]
+    sampler = _calls(model.get("sampler"))
+    total = 0.0
+    for place in _places(trajectory, num_steps, updates):
+        states = place.steps if place.is_all else 1
+        losses_there = sum(_state_passes(losses, at) for at in place.times()) / place.steps
+        total += updates * place.share * (place.rollout(sampler) + states * (TRAINED + losses_there))
+    warmup = max((loss.warmup for loss in losses), default=0.0)
+    for place in _places(trajectory, num_steps, 1):  # its first tick
+        states = place.steps if place.is_all else 1
+        critics = sum(_critic_passes(losses, at) for at in place.times()) / place.steps
+        total += warmup * place.share * (place.rollout(sampler) + states * (1 + critics))
+    return total * batch
 
 
 def evaluation_passes(settings: Mapping[str, Any]) -> float:
@@ -57,9 +69,175 @@ def evaluation_passes(settings: Mapping[str, Any]) -> float:
     images, steps = _number(settings, "num_images", 512) + several, _number(settings, "num_inference_steps", 3)
     if subject == "real":
         return 0.0
-    solver = str(_group(settings, "solver").get("class_path", "")).rpartition(".")[2]
-    guided = 1.0 if subject == "student" or settings.get("guidance_scale") in (1, 1.0) else GUIDED
-    return images * steps * guided * (1.0 if subject == "student" else NETWORK_CALLS.get(solver, 1.0))
+    if subject == "student":
+        return images * steps
+    guided = 1.0 if settings.get("guidance_scale") in (1, 1.0) else GUIDED
+    return images * guided * ((steps - 1) * _calls(settings.get("solver")) + 1)
+
+
+# ---- where the student is trained ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _At:
+    """One time of a grid."""
+
+    time: float  # of T
+    index: int  # 0 at T
+    steps: int  # of the grid
+    stage: int = 0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A share of the updates: from which grid their states come, and how."""
+
+    share: float
+    steps: int
+    is_backward: bool
+    is_all: bool = False
+    stage: int = 0
+
+    def times(self) -> list[_At]:
+        """The times, as a trailing grid has them; each is visited as often."""
+        return [_At((self.steps - i) / self.steps, i, self.steps, self.stage) for i in range(self.steps)]
+
+    def rollout(self, calls: float) -> float:
+        if not self.is_backward:
+            return 0.0
+        if self.is_all:  # the training's own passes are the rollout's; a solver may ask again within a step
+            return (self.steps - 1) * (calls - 1)
+        return (self.steps - 1) / 2 * calls
+
+
+def _places(trajectory: Any, num_steps: Iterable[int], updates: int) -> list[_Place]:
+    name, arguments = _named(trajectory)
+    num_steps = list(num_steps)
+    if name == "FineForward":
+        return [_Place(1.0, int(_number(arguments, "times", 50)), is_backward=False)]
+    if name == "Staged":
+        stages = [int(n) for n in arguments.get("stages") or [16, 8, 4]]
+        ends = [-(-updates * (i + 1) // len(stages)) for i in range(len(stages))]  # rounded up
+        lengths = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+        return [
+            replace(place, share=place.share * length / updates, stage=stage)
+            for stage, (steps, length) in enumerate(zip(stages, lengths, strict=True))
+            if length
+            for place in _places(arguments.get("trajectory") or "Forward", [steps], updates)
+        ]
+    if name == "Mixture":
+        begin, end = _number(arguments, "share_start", 0.5), _number(arguments, "share_end", 0.0)
+        until = _number(arguments, "until", 0.5)
+        first = sum(begin + (end - begin) * min(u / updates / until, 1.0) for u in range(updates)) / updates
+        both = ((first, arguments.get("first") or "Forward"), (1 - first, arguments.get("second") or "Backward"))
+        return [
+            replace(place, share=place.share * share)
+            for share, inner in both
+            if share
+            for place in _places(inner, num_steps, updates)
+        ]
+    is_all = arguments.get("states") == "all"
+    return [_Place(1 / len(num_steps), n, "Forward" not in name, is_all) for n in num_steps]
+
+
+# ---- what a state costs ----------------------------------------------------------------------------------------------
+
+
+class _Loss:
+    """What of a loss' settings counts."""
+
+    def __init__(self, loss: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        self.name, self.arguments = _named(loss)
+        self.teacher_scale = _group(config, "teacher").get("guidance_scale")
+        is_critic = self.name in ("Adversarial", "DistributionMatching")
+        self.updates = _number(self.arguments, "critic_updates", 5 if self.name == "DistributionMatching" else 1)
+        default = {"Adversarial": 20, "DistributionMatching": 10}.get(self.name, 0)
+        self.warmup = _number(self.arguments, "critic_warmup", default) if is_critic else 0.0
+
+    def applies(self, at: _At) -> bool:
+        low, high = self.arguments.get("between") or (0.0, 1.0)
+        last = self.arguments.get("last_steps")
+        return low <= at.time <= high and (last is None or at.index >= at.steps - last)
+
+    def targets(self, at: _At) -> dict[str, float]:
+        """Each target, named by its settings -> its passes."""
+        if self.name == "DistributionMatching":
+            return {}
+        target = self.arguments.get("real" if self.name == "Adversarial" else "target")
+        if not isinstance(target, Mapping | str):
+            return {}
+        return {json.dumps(target, sort_keys=True): _target_passes(target, at, self.teacher_scale)}
+
+    def student_side(self) -> float:
+        """Passes of the student's own loss, without targets."""
+        if self.name == "DistributionMatching":
+            unguided = _teacher_passes({**self.arguments, "guidance": 1.0}, None, default=1)
+            return _teacher_passes(self.arguments, self.teacher_scale, default=1) + unguided
+        if self.name == "Adversarial":
+            return THROUGH
+        return 0.0 if "target" in self.arguments else TRAINED  # of a loss that nobody here knows
+
+    def critic_side(self) -> float:
+        if self.name == "DistributionMatching":
+            return TRAINED * self.updates
+        return (2 + HEADS) * self.updates if self.name == "Adversarial" else 0.0
+
+
+def _state_passes(losses: list[_Loss], at: _At) -> float:
+    """Losses and critics at one state, without the student's own pass."""
+    acting = [loss for loss in losses if loss.applies(at)]
+    targets: dict[str, float] = {}
+    for loss in acting:
+        targets |= loss.targets(at)  # computed once, however many share it
+    return sum(targets.values()) + sum(loss.student_side() + loss.critic_side() for loss in acting)
+
+
+def _critic_passes(losses: list[_Loss], at: _At) -> float:
+    """The critics alone, in warm-up."""
+    critics = [loss for loss in losses if loss.critic_side() and loss.applies(at)]
+    targets: dict[str, float] = {}
+    for loss in critics:
+        targets |= loss.targets(at)
+    return sum(targets.values()) + sum(loss.critic_side() for loss in critics)
+
+
+def _target_passes(target: Any, at: _At, teacher_scale: Any) -> float:
+    name, arguments = _named(target)
+    calls = _calls(arguments.get("solver"))
+    guided = _guided(arguments, teacher_scale)
+    if name == "ConsistencyTarget":
+        is_end = at.time <= _number(arguments, "skip", 0.02) + 1e-9
+        return guided * (1.0 if is_end else calls) + (0.0 if is_end else 1.0)
+    if name == "ProgressiveTarget":
+        is_end = at.index == at.steps - 1
+        moves = _number(arguments, "steps", 2) * calls - (calls - 1 if is_end else 0)
+        return (guided if at.stage == 0 else 1.0) * moves
+    return _teacher_passes(arguments, teacher_scale, default=5)
+
+
+def _teacher_passes(arguments: Mapping[str, Any], teacher_scale: Any, default: int) -> float:
+    """k - 1 moves and a prediction."""
+    moves = (_number(arguments, "steps", default) - 1) * _calls(arguments.get("solver"))
+    return _guided(arguments, teacher_scale) * (moves + 1)
+
+
+def _guided(arguments: Mapping[str, Any], teacher_scale: Any) -> float:
+    scale = arguments.get("guidance")
+    return 1.0 if (teacher_scale if scale is None else scale) in (1, 1.0) else GUIDED
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _named(part: Any) -> tuple[str, Mapping[str, Any]]:
+    """(class without its module, arguments) of a part, given by name or with class_path."""
+    if isinstance(part, Mapping):
+        return str(part.get("class_path", "")).rpartition(".")[2], _group(part, "init_args")
+    return str(part or "").rpartition(".")[2], {}
+
+
+def _calls(solver: Any) -> float:
+    return NETWORK_CALLS.get(_named(solver)[0], 1.0)
 
 
 def _group(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:

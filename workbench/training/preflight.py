@@ -25,9 +25,15 @@ def check_training(config: Config) -> None:
     check_devices(config.train.accelerator, config.train.devices)
     process = process_of(config)
     grids = student_grids(config, process)
-    for name, loss in config.model.losses.items():
+    model = config.model
+    try:
+        visited = model.trajectory.grids(process, grids)
+    except ValueError as error:
+        raise ConfigError(f"model.trajectory: {error}") from error
+    for name, loss in model.losses.items():
         try:
-            loss.check(process, grids)
+            loss.check(process, visited)
+            loss.check_parts(model.sampler, model.trajectory)
         except ValueError as error:
             raise ConfigError(f"model.losses.{name}: {error}") from error
 

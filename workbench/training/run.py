@@ -39,7 +39,7 @@ from workbench.training.provenance import provenance
 from workbench.training.weights import write_student
 
 CLOCK = "clock.json"  # how long the run has trained, over all its starts, at its last checkpoint
-SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid
+SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid; and what the student is trained for beyond them
 # What may differ between the parts of one run: where it computes, not what.
 _WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
 
@@ -267,7 +267,14 @@ class Run:
         random = Keyed(draws, 0, indices, teacher.device, f"{stream}/")
         cond = module.batches.cond(indices)
         return Diagnostics(
-            teacher, module.student, module.plan.grids, module.sampler, cond, teacher.latent_shape, random
+            teacher,
+            module.student,
+            module.plan.grids,
+            module.sampler,
+            cond,
+            teacher.latent_shape,
+            random,
+            module.copies,
         )
 
     def _finish(self, module: Distillation, teacher: Teacher, began: float, earlier: float) -> None:
@@ -328,9 +335,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _sample_grids(grid: Any, process: NoiseProcess, num_steps: list[int]) -> list[list[int]]:
-    """1, 2 and 3 steps; a grid that has no such number of steps (ExplicitGrid) is shown as it is trained."""
+    """1, 2 and 3 steps, and more if it is trained for more; a grid without them (ExplicitGrid) is shown as it is
+    trained."""
     found = []
-    for n in SAMPLE_STEPS:
+    more = sorted({n for n in num_steps if n > max(SAMPLE_STEPS)})
+    for n in (*SAMPLE_STEPS, *more):
         try:
             found.append(grid.timesteps(process, n))
         except ValueError:

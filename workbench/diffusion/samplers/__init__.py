@@ -1,6 +1,6 @@
 """Samplers: how a state moves from t to t_next."""
 
-from workbench.diffusion.samplers.base import Denoise, ExactNoise, Noise, Sampler, Step, rollout, sample, solve
+from workbench.diffusion.samplers.base import Denoise, ExactNoise, Noise, Sampler, Step, advance, rollout, sample, solve
 from workbench.diffusion.samplers.ddim import DDIM
 from workbench.diffusion.samplers.dpm_solver_pp import DPMSolverPP
 from workbench.diffusion.samplers.heun import Heun
@@ -16,6 +16,7 @@ __all__ = [
     "Renoise",
     "Sampler",
     "Step",
+    "advance",
     "rollout",
     "sample",
     "solve",

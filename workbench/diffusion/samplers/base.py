@@ -1,4 +1,4 @@
-"""Sampler: one step from t to t_next; `rollout`, `sample` and `solve` are the only loops over such steps."""
+"""Sampler: one step from t to t_next; `rollout`, `sample`, `advance` and `solve` are the only loops over such steps."""
 
 from __future__ import annotations
 
@@ -183,21 +183,60 @@ def sample(
 
 
 @torch.no_grad()
-def solve(process: NoiseProcess, denoise: Denoise, x_t: Tensor, start: int, steps: int, sampler: Sampler) -> Prediction:
+def advance(
+    process: NoiseProcess, denoise: Denoise, x_t: Tensor, timesteps: Sequence[int], end: int, sampler: Sampler
+) -> Tensor:
+    """x at `end`, (B, C, H, W), from x at timesteps[0]: one move a time of `timesteps`, each to the next, the last to
+    `end`.
+
+    `end` may be 0. Carries no gradient. ValueError as :func:`rollout`, or for a sampler that draws noise.
+    """
+    _refuse_noise(sampler, "advance")
+    if end == 0:
+        return sample(process, denoise, x_t, timesteps, sampler)
+    states = rollout(process, denoise, x_t, [*timesteps, end], sampler)
+    return next(state for state in states if state.index == len(timesteps)).x_t  # the network never sees it
+
+
+@torch.no_grad()
+def solve(
+    process: NoiseProcess, denoise: Denoise, x_t: Tensor, start: Timestep, steps: int, sampler: Sampler
+) -> Prediction:
     """The teacher's answer from x at `start`: [0, start] in `steps` equal intervals, solved down to the last.
 
     steps - 1 moves start -> start/steps, and the Prediction there (METHOD.md section 2, "t/k"); fewer where times round
     to the same value. steps = 1 is one prediction at x_t. Carries no gradient.
+    A start for each sample, (B,) long, gives the same answers; times that round to the same value are kept there, since
+    samples differ in them, and such a move is the identity.
 
     Raises:
         ValueError: as :func:`teacher_timesteps`, or a sampler that draws noise.
     """
-    if sampler.stochastic:
-        raise ValueError(f"solve: a target must be a function of its state, but {sampler!r} draws noise.")
+    _refuse_noise(sampler, "solve")
+    if isinstance(start, Tensor):
+        return _solve_each(process, denoise, x_t, start, steps, sampler)
     times = teacher_timesteps(process, start, steps)
     states = rollout(process, denoise, x_t, times, sampler)
     last = next(state for state in states if state.index == len(times) - 1)  # stops before the move to t = 0
     return denoise(last.x_t, last.t)
+
+
+def _solve_each(
+    process: NoiseProcess, denoise: Denoise, x_t: Tensor, start: Tensor, steps: int, sampler: Sampler
+) -> Prediction:
+    fractions = torch.arange(steps, 0, -1, dtype=torch.float64)[:, None]  # (k, 1)
+    # halves are exact in float64 and round to even, as in `teacher_timesteps`
+    times = (start.cpu().double() * fractions / steps).round().long().clamp(min=1).to(x_t.device)  # (k, B)
+    x_t, memory = x_t.detach(), {}
+    for t, t_next in zip(times, times[1:], strict=False):
+        pred = denoise(x_t, t)
+        x_t = sampler.step(process, x_t, t, t_next, pred, denoise=denoise, memory=memory, noise=_keyed(None, 0))
+    return denoise(x_t, times[-1])
+
+
+def _refuse_noise(sampler: Sampler, who: str) -> None:
+    if sampler.stochastic:
+        raise ValueError(f"{who}: a target must be a function of its state, but {sampler!r} draws noise.")
 
 
 def _keyed(noise: Noise | None, index: int) -> Callable[[], Tensor]:

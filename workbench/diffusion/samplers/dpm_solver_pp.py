@@ -64,4 +64,5 @@ def _second_order_weight(process: NoiseProcess, t_last: Timestep, t: Timestep, t
     index, index_next = torch.as_tensor(t).cpu(), torch.as_tensor(t_next).cpu()
     slope = process.alphas[index_next] - process.sigmas[index_next] * process.alphas[index] / process.sigmas[index]
     weight = slope * (lam_next - lam) / (2 * (lam - lam_last))  # h_last = inf after alpha_T = 0: weight 0, order 1
-    return torch.where(index_next > 0, weight, 0.0)
+    # 0 / 0 where a sample of a batch has stood still
+    return torch.where((index_next > 0) & (lam != lam_last), weight, 0.0)

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workbench.diffusion import Draws, NoiseProcess
+from workbench.diffusion import Draws, NoiseProcess, Sampler
+from workbench.distill.copies import CopyKind
 from workbench.distill.targets import Target
+from workbench.distill.trajectories import Trajectory
 from workbench.distill.update import Update
 
 
@@ -40,6 +42,11 @@ class Loss(nn.Module, ABC):
         """The targets that this loss approaches; checked and calibrated before training."""
         return ()
 
+    @property
+    def copies(self) -> Sequence[CopyKind]:
+        """Copies of the student that this loss looks at."""
+        return [kind for target in self.targets for kind in target.copies]
+
     def prepare(self, teacher: Any, draws: Draws) -> None:
         """Build networks and buffers for this teacher, on its device; `draws` seed their initial weights."""
 
@@ -47,6 +54,11 @@ class Loss(nn.Module, ABC):
         """ValueError for what cannot work with these student times."""
         for target in self.targets:
             target.check(process, grids)
+
+    def check_parts(self, sampler: Sampler, trajectory: Trajectory) -> None:
+        """ValueError for what cannot work with this sampler of the student, or this trajectory."""
+        for target in self.targets:
+            target.check_parts(sampler, trajectory)
 
     @property
     def needs_calibration(self) -> bool:

@@ -76,10 +76,14 @@ class Reconstruction(Loss):
         return self.distance(x0.float(), update.target(self.target).float(), update.state.t, update.process)
 
     def forward(self, update: Update) -> Tensor:
-        distance = self.distances(update).mean()
+        distances = self.distances(update)
+        weights = self.target.weights(update.state, update.process)
+        distance = distances.mean()
+        loss = distance if weights is None else (weights.to(distances) * distances).mean()
         if not self.normalise_per_t:
-            return distance
-        return distance / self._scale(update.state.timestep, mean_over_ranks(distance))
+            return loss
+        # by the distance without the target's weights, so that they stay
+        return loss / self._scale(update.state.timestep, mean_over_ranks(distance))
 
     def _scale(self, t: int, distance: Tensor) -> Tensor:
         """The running mean at t after this visit, (); the mean over the global batch, hence the same on every rank."""

@@ -8,6 +8,7 @@ from workbench.distill.shifts.log_snr import LogSNRShift
 from workbench.distill.shifts.next_step import NextStepShift
 from workbench.distill.shifts.offset import OffsetShift
 from workbench.distill.shifts.power import PowerShift
+from workbench.distill.shifts.random import RandomShift
 from workbench.distill.shifts.scale import ScaleShift
 from workbench.distill.shifts.table import TableShift
 
@@ -20,6 +21,7 @@ __all__ = [
     "NextStepShift",
     "OffsetShift",
     "PowerShift",
+    "RandomShift",
     "ScaleShift",
     "ShiftSchedule",
     "TableShift",

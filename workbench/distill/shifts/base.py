@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workbench.diffusion import NoiseProcess
+from workbench.diffusion import NoiseProcess, Timestep
+from workbench.distill.state import State
 
 Measure = Callable[[int, int], float]  # (t, gamma) -> std(target) / std(teacher at 25 steps)
 
@@ -36,6 +37,16 @@ class ShiftSchedule(ABC):
                 f"loss is zero. Choose a shift with gamma(t) >= 1 at every student time {list(timesteps)}."
             )
         return min(gamma, T)
+
+    def at(self, state: State, process: NoiseProcess) -> Timestep:
+        """gamma at a state: a number for the batch, or (B,) long, one a sample; for a schedule that draws (from
+        `state.random`, so that every part which asks at one state gets the same answer)."""
+        return self(state.timestep, process, state.timesteps)
+
+    def bounds(self, t: int, process: NoiseProcess, timesteps: Sequence[int]) -> tuple[int, int]:
+        """The lowest and the highest gamma that :meth:`at` can give at t."""
+        gamma = self(t, process, timesteps)
+        return gamma, gamma
 
     @abstractmethod
     def level(self, t: int, process: NoiseProcess, timesteps: Sequence[int]) -> float:

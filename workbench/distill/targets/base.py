@@ -9,8 +9,10 @@ from typing import Protocol
 
 from torch import Tensor
 
-from workbench.diffusion import Denoise, NoiseProcess, Prediction
+from workbench.diffusion import Denoise, NoiseProcess, Prediction, Sampler
+from workbench.distill.copies import CopyKind
 from workbench.distill.state import State
+from workbench.distill.trajectories import Trajectory
 
 
 class Bindable(Protocol):
@@ -40,12 +42,24 @@ class Target(ABC):
     def __call__(self, state: State, pred: Prediction, teacher: TeacherLike) -> Tensor:
         """(B, C, H, W), at least float32, detached. `pred` is detached, before noise correction."""
 
+    @property
+    def copies(self) -> Sequence[CopyKind]:
+        """Copies of the student that are looked at, then found in `State.copies`."""
+        return ()
+
+    def weights(self, state: State, process: NoiseProcess) -> Tensor | None:
+        """How much each sample's distance to the target counts, (B,); None = all alike."""
+        return None
+
     def check(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> None:  # noqa: B027  # most refuse nothing
         """Refuse what cannot work, at construction: ValueError naming the remedy.
 
         Args:
             grids: each list of student times that training will use.
         """
+
+    def check_parts(self, sampler: Sampler, trajectory: Trajectory) -> None:  # noqa: B027
+        """ValueError, naming the remedy, if the target cannot work with this sampler of the student or trajectory."""
 
     @property
     def needs_calibration(self) -> bool:

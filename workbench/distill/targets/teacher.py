@@ -14,6 +14,7 @@ from workbench.distill.noises import MixedNoise, TargetNoise
 from workbench.distill.shifts import ScaleShift, ShiftSchedule, TableShift
 from workbench.distill.state import State
 from workbench.distill.targets.base import Target, TeacherLike
+from workbench.distill.targets.guidance import checked_guidance, guidance_scale
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,6 @@ class TeacherTarget(Target):
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.guidance, list):  # YAML gives a list
-            object.__setattr__(self, "guidance", tuple(self.guidance))
         if self.steps < 1:
             raise ValueError(f"TeacherTarget steps must be at least 1, but got {self.steps}.")
         if self.solver.stochastic:
@@ -55,30 +54,24 @@ class TeacherTarget(Target):
                 "TeacherTarget solver: noise_correction belongs to the student's sampler (model.sampler). At chi the "
                 "noise is not the state. Switch it off here."
             )
-        if isinstance(self.guidance, tuple) and (len(self.guidance) != 2 or self.guidance[0] > self.guidance[1]):
-            raise ValueError(f"TeacherTarget guidance must be a number or [low, high], but got {list(self.guidance)}.")
+        object.__setattr__(self, "guidance", checked_guidance(self.guidance, "TeacherTarget"))
 
     @torch.no_grad()
     def __call__(self, state: State, pred: Prediction, teacher: TeacherLike) -> Tensor:
         process = teacher.process
-        gamma = self.shift(state.timestep, process, state.timesteps)
+        gamma = self.shift.at(state, process)
         chi = process.add_noise(pred.x0.detach(), self.noise(state, pred.detach()), gamma)
-        guided = teacher.guided(self._guidance_scale(state))
+        guided = teacher.guided(guidance_scale(self.guidance, state))
         denoise = guided.bind(state.cond)  # type: ignore[arg-type]  # None only for unconditional stand-ins in tests
         return solve(process, denoise, chi, gamma, self.steps, self.solver).x0
-
-    def _guidance_scale(self, state: State) -> float | Tensor | None:
-        if not isinstance(self.guidance, tuple):
-            return self.guidance
-        low, high = self.guidance
-        return (low + (high - low) * state.random.uniform("guidance")).to(state.x_t)  # (B,)
 
     def check(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> None:
         if self.needs_calibration:
             return  # its levels are measured: positive and at most t
         for timesteps in grids:
             for t in timesteps:
-                gamma = self.shift(t, process, timesteps)
+                self.shift(t, process, timesteps)  # refuses levels that round to 0
+                _, gamma = self.shift.bounds(t, process, timesteps)
                 if self.noise.forgets_the_state and process.alphas[gamma] == 0:
                     raise ValueError(
                         f"TeacherTarget: {self.shift!r} gives gamma({t}) = {gamma}, where alpha = 0 and nothing of the "

@@ -2,7 +2,9 @@
 
 from workbench.distill.trajectories.backward import Backward
 from workbench.distill.trajectories.base import Start, States, Trajectory
+from workbench.distill.trajectories.fine_forward import FineForward
 from workbench.distill.trajectories.forward import Forward
 from workbench.distill.trajectories.mixture import Mixture
+from workbench.distill.trajectories.staged import Staged
 
-__all__ = ["Backward", "Forward", "Mixture", "Start", "States", "Trajectory"]
+__all__ = ["Backward", "FineForward", "Forward", "Mixture", "Staged", "Start", "States", "Trajectory"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -54,6 +54,18 @@ class Trajectory(ABC):
     def needs_images(self) -> bool:
         """Whether `Start.latents` is read: then the data source must have images, and they are encoded."""
         return False
+
+    def grids(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        """The lists of times that the states come from, where the student samples at `grids`.
+
+        Raises:
+            ValueError: the trajectory cannot work with these times; names the remedy.
+        """
+        return grids
+
+    def stage(self, progress: float) -> int:
+        """The stage of a curriculum after this share of the student updates, from 0, never falling."""
+        return 0
 
     @abstractmethod
     def walk(self, start: Start) -> States:

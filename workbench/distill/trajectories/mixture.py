@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from workbench.diffusion import NoiseProcess
 from workbench.distill.trajectories.backward import Backward
 from workbench.distill.trajectories.base import Start, States, Trajectory
 from workbench.distill.trajectories.forward import Forward
@@ -34,6 +36,12 @@ class Mixture(Trajectory):
     @property
     def needs_images(self) -> bool:
         return self.first.needs_images or self.second.needs_images
+
+    def grids(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        return [*self.first.grids(process, grids), *self.second.grids(process, grids)]
+
+    def stage(self, progress: float) -> int:
+        return max(self.first.stage(progress), self.second.stage(progress))
 
     def share(self, progress: float) -> float:
         """Probability of `first` after this share of the student updates."""
