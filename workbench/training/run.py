@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
+from workbench.cluster import adopt_task, is_further_rank
 from workbench.config import dump, instantiate, load_yaml, training_part
 from workbench.diffusion import Draws, NoiseProcess, Sampler
 from workbench.distill.batches import Batches
@@ -62,8 +63,10 @@ class Run:
         check_training(self.config)
         train = self.config.train
         self.processes = train.devices * train.num_nodes
-        # The other ranks are this very command, started again by Lightning with LOCAL_RANK set.
-        self.is_main = self.processes == 1 or (_number("LOCAL_RANK") == 0 and _number("NODE_RANK") == 0)
+        # The other ranks are this very command, started by Lightning with LOCAL_RANK set, or by srun.
+        if self.processes > 1:
+            adopt_task(os.environ, self.processes)
+        self.is_main = self.processes == 1 or not is_further_rank(os.environ)
 
     def train(self) -> None:
         """Start or go on; returns when the student is trained and written. Errors as in workbench.train.run."""
@@ -107,7 +110,7 @@ class Run:
             teacher.to(trainer.strategy.root_device)
         if config.train.precision == "64-true":
             teacher.to(dtype=torch.float64)
-        state = load_checkpoint(self.folder)
+        state = load_checkpoint(self.folder, set_aside=self.is_main)
         module, draws = self._module(teacher, state["tick"] if state else 0)
         if self.is_main:
             self._write_json("provenance.json", provenance(teacher.sha256))
@@ -143,8 +146,9 @@ class Run:
                 num_nodes=train.num_nodes,
                 strategy="ddp" if self.processes > 1 else "auto",
                 precision=train.precision,
-                # On one node our own launcher alone counts: SLURM's inherited variables would change the world size.
-                plugins=[LightningEnvironment()] if train.num_nodes == 1 else None,
+                # Inherited variables of SLURM would change the world size, and Lightning's environment for it takes
+                # SIGUSR1 for an order to requeue the whole job. What srun does say, adopt_task has read.
+                plugins=[LightningEnvironment()],
                 max_epochs=1,
                 logger=False,
                 enable_checkpointing=False,
@@ -350,10 +354,6 @@ def _warn_of_idle_noise_correction(sampler: Sampler, process: NoiseProcess, num_
             "model.sampler.noise_correction: on changes nothing with num_steps: [1]: there is no second step.",
             stacklevel=2,
         )
-
-
-def _number(variable: str) -> int:
-    return int(os.environ.get(variable, "0"))
 
 
 def _write_text(path: Path, text: str) -> None:
