@@ -12,9 +12,9 @@ def adopt_task(environment: MutableMapping[str, str], processes: int | None = No
     """Say in the variables of a distributed training what srun says in its own; returns whether there was anything.
 
     srun starts every rank itself and numbers them: SLURM_PROCID of SLURM_STEP_NUM_TASKS, SLURM_LOCALID on node
-    SLURM_NODEID. Training asks for LOCAL_RANK, NODE_RANK, MASTER_ADDR and MASTER_PORT, whoever has started it. The batch
-    script of a job has some of these variables too, but no step: nothing is adopted there, and where LOCAL_RANK is set
-    already.
+    SLURM_NODEID. Training asks for LOCAL_RANK, NODE_RANK, MASTER_ADDR and MASTER_PORT, whoever has started it. The
+    batch script of a job has some of these variables too, but no step: nothing is adopted there, and where LOCAL_RANK
+    is set already.
 
     processes: adopt only a step of so many tasks; another number is somebody else's step. None for any above 1.
     """

@@ -57,7 +57,8 @@ def main(
     """Parse, plan, run, print. Returns the exit status.
 
     0: all done (a diverged training is a result); 1: cells failed; 2: the file or the command is wrong, nothing was
-    started; 74: the disk is full or gone; 130: stopped. resolve: the configuration's parser; program: the module with run_cell.
+    started; 74: the disk is full or gone; 130: stopped. resolve: the configuration's parser; program: the module with
+    run_cell.
     """
     options = _parser().parse_args(arguments)  # before any import that takes time: --help answers at once
     from workbench.study.errors import EXIT_DISK, DiskError, SweepError

@@ -1,8 +1,8 @@
 """A cell of two processes that needs no network: they meet after every step, as ranks do in a collective.
 
-`model.shift.kind` makes it misbehave. freeze-R: rank R stops itself in every attempt; kill-R: rank R kills itself in the
-first one. As in Lightning, rank 0 starts rank 1 by repeating its own command, unless somebody else (srun) has, and ends
-when rank 1 dies.
+`model.shift.kind` makes it misbehave. freeze-R: rank R stops itself in every attempt; kill-R: rank R kills itself in
+the first one. As in Lightning, rank 0 starts rank 1 by repeating its own command, unless somebody else (srun) has, and
+ends when rank 1 dies.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def run(folder: Path, program: str, leash: int | None, append_log: bool = True) 
 
 
 def classify(error: BaseException) -> tuple[str, str]:
-    """Kind and message of a failure: 'oom', 'disk full', 'disk' (read-only, or its server gone), 'stopped' or 'error'."""
+    """Kind and message of a failure: 'oom', 'disk full', 'disk' (lost or read-only), 'stopped' or 'error'."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:

@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +21,9 @@ from workbench.study.ledger import Ledger, is_sqlite
 from workbench.study.locks import FileLock
 from workbench.study.names import inside
 from workbench.study.plan import Plan
+from workbench.study.preload import Preload
 from workbench.study.state import State, read_state
-from workbench.study.surroundings import child_environment, cores, device_groups, visible_gpus
+from workbench.study.surroundings import cores, device_groups, visible_gpus
 from workbench.study.worker import Options, start_arguments
 
 CELL_BYTES = 30_000_000  # what a small cell writes; a preflight, no promise
@@ -69,6 +68,7 @@ class Conductor:
     show: Callable[[State], None] = lambda state: None
     say: Callable[[str], None] = lambda line: print(line, flush=True)
     _stops: int = field(default=0, init=False)
+    _preload: Preload | None = field(default=None, init=False)
 
     def run(self) -> int:
         """Run what is not done; returns the exit status: 0, 1 for failed cells, 74 for a full disk, 130 if stopped."""
@@ -153,44 +153,20 @@ class Conductor:
         slots = self._slots(state.open)
         logs = root / "logs"
         logs.mkdir(exist_ok=True)
-        private = Path(tempfile.mkdtemp(prefix="workbench-"))  # a socket's path has 100 characters at most
-        server = None
         try:
             options = Options(
                 str(plan_file), self.request.program, "", self.request.storage, (), self.request.lease_seconds
             )
             if self.plan.run.devices == 1 and not self.plan.run.launch:
-                server = self._start_server(private / "s", logs)
-                options = Options(**{**vars(options), "server": str(private / "s")})
+                self._preload = Preload(self.request.program, logs / "forkserver.log")
+                self._preload.start()
+                options = Options(**{**vars(options), "server": str(self._preload.address)})
             return self._watch(root, slots, options, logs)
         finally:
             self._end(slots)
-            if server is not None and server.stdin is not None:
-                server.stdin.close()  # its sign to leave
-                try:
-                    server.wait(5)
-                except subprocess.TimeoutExpired:
-                    server.kill()
-                    server.wait()
-            shutil.rmtree(private, ignore_errors=True)
+            if self._preload is not None:
+                self._preload.close()
             shutil.rmtree(plan_file.parent, ignore_errors=True)
-
-    def _start_server(self, address: Path, logs: Path) -> subprocess.Popen:
-        """Start the fork server, and wait until its socket is there; its imports go on meanwhile."""
-        log = logs / "forkserver.log"
-        with open(log, "ab") as output:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "workbench.study.forkserver", str(address), self.request.program],
-                stdin=subprocess.PIPE, stdout=output, stderr=output,
-                env=child_environment(os.environ), start_new_session=True,
-            )  # fmt: skip
-        for _ in range(600):
-            if address.exists():
-                return server
-            if server.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise SweepError(f"The fork server did not start. Its log {log} ends with:\n{tail(log)}")
 
     def _watch(self, root: Path, slots: list[_Slot], options: Options, logs: Path) -> int:
         identity = root.stat()
@@ -200,6 +176,8 @@ class Conductor:
         while not all(slot.done for slot in slots):
             if not is_same(root, identity):  # workers end with this process' `finally`, and their cells with them
                 raise DiskError(f"{root}: was removed while the sweep ran. What was in it is lost.")
+            if self._preload is not None and (happened := self._preload.tend()):
+                self.say(happened)
             for index, slot in enumerate(slots):
                 status = max(status, self._tend(slot, index, root, options, logs))
             if self._stops > told:

@@ -26,12 +26,13 @@ from workbench.study.surroundings import oom_kills
 
 STOP_GRACE = 60.0  # seconds for a child to write its checkpoint after STOP
 POLL = 0.05
+_LOST = -1_000  # no exit status of any process
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How a child ended. kind: 'ended', or why there is no result: oom, error, killed, hung, late, stopped, busy,
-    disk full, disk."""
+    lost, disk full, disk."""
 
     kind: str
     message: str = ""
@@ -103,7 +104,7 @@ class _Forked(Child):
             raise ConnectionError(f"the fork server at {address} does not answer ({error})") from error
 
     def _message(self, timeout: float | None) -> dict:
-        """The next message, {} for none in time, {"exit": ...} once the server is gone: its children go with it."""
+        """The next message, {} for none in time, {"exit": _LOST} when the server is gone: its children go with it."""
         while b"\n" not in self._received:
             if not select.select([self._socket], [], [], timeout)[0]:
                 return {}
@@ -112,7 +113,7 @@ class _Forked(Child):
             except ConnectionResetError:
                 data = b""
             if not data:
-                return {"exit": -signal.SIGKILL}
+                return {"exit": _LOST}
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
         return dict(json.loads(line))
@@ -230,6 +231,8 @@ def _outcome(status: int, folder: Path, stop_asked: bool, short_of_memory: bool)
         return Outcome("busy", "another process holds the cell")
     if status == EXIT_DISK:
         return Outcome("disk full", tail(folder / "log.txt", 1))
+    if status == _LOST:
+        return Outcome("lost", "the fork server died, and the cell with it")
     if status == 0:
         return Outcome("stopped" if stop_asked else "ended")
     if status == -signal.SIGKILL and short_of_memory:

@@ -32,8 +32,8 @@ def child_environment(
     """The environment of a child: the parent's without what a scheduler or a launcher left in it.
 
     An inherited SLURM_NTASKS makes Lightning train with one rank instead of two, an inherited RANK makes it wait for
-    ever. A launch prefix (srun) keeps those of the job, which it asks for, and numbers its tasks anew. devices: the GPUs
-    of this worker; without any, one thread, since there are as many cells as cores.
+    ever. A launch prefix (srun) keeps those of the job, which it asks for, and numbers its tasks anew. devices: the
+    GPUs of this worker; without any, one thread, since there are as many cells as cores.
     """
     leaks = _TASKS if keep_cluster else _LEAKS
     environment = {k: v for k, v in parent.items() if not leaks.fullmatch(k)}

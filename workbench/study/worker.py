@@ -29,7 +29,7 @@ from workbench.study.results import cell_result
 from workbench.study.surroundings import child_environment
 
 DISK = ("disk full", "disk")
-UNCOUNTED = ("stopped", "busy", *DISK)  # not the cell's fault
+UNCOUNTED = ("stopped", "busy", "lost", *DISK)  # not the cell's fault
 IDLE_SECONDS = 0.5
 
 
@@ -81,7 +81,7 @@ class Worker:
         self._ledger.fail(claim, outcome.kind, counted)
         if outcome.kind in DISK:
             raise DiskError(outcome.message)
-        if outcome.kind == "busy":
+        if outcome.kind in ("busy", "lost"):
             time.sleep(IDLE_SECONDS)
 
     def _attempt(self, claim: Claim, folder: Path) -> Outcome:
@@ -93,6 +93,8 @@ class Worker:
         environment["WORKBENCH_ATTEMPT"] = str(claim.attempt)
         try:
             child = self._launcher(cell).start(folder, environment)
+        except ConnectionError as error:
+            return Outcome("lost", str(error))
         except OSError as error:
             if isinstance(problem := explained(error, folder), SweepError):
                 raise problem from error
