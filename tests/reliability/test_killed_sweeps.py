@@ -77,7 +77,7 @@ def kill_at_random(path: Path, kills: int, draw: random.Random) -> Counter[str]:
         while done.total() < kills and process.poll() is None:
             time.sleep(draw.uniform(0.1, 1.2))
             kind = draw.choices(("worker", "server", "sweep"), (6, 1, 3))[0]
-            victims = {"worker": workers, "server": fork_servers, "sweep": lambda _: [process.pid]}[kind](path)
+            victims = [process.pid] if kind == "sweep" else (workers if kind == "worker" else fork_servers)(path)
             if victims and process.poll() is None:
                 os.kill(draw.choice(victims), signal.SIGKILL)
                 done[kind] += 1

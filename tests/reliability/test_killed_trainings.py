@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.reliability.counts import count
-from tests.reliability.trainings import Trainings, assert_equal_runs, config, rng, trainings
+from tests.reliability.trainings import Trainings, assert_equal_runs, config
 
 CHAIN = 3  # resumes of one run
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
-    with trainings(tmp_path_factory.mktemp("starts")) as started:
-        yield started
-
-
-def calm(server: Trainings, settings: dict[str, Any], folder: Path) -> float:
+def calm(trainee: Trainings, settings: dict[str, Any], folder: Path) -> float:
     """Train undisturbed; returns the seconds that it took."""
     began = time.monotonic()
-    server.finish(settings, folder)
+    trainee.finish(settings, folder)
     return time.monotonic() - began
 
 
-def kill_often(server: Trainings, settings: dict[str, Any], calm_run: Path, seconds: float, kills: int) -> int:
+def kill_often(trainee: Trainings, settings: dict[str, Any], calm_run: Path, seconds: float, kills: int) -> int:
     """Kill runs until there were so many kills, up to three in each, compare each; returns the number of runs."""
-    draw = rng(f"kills of {settings['train']['devices']} ranks")
+    draw = random.Random(f"kills of {settings['train']['devices']} ranks")
     done = runs = 0
     while done < kills:
         runs += 1
@@ -39,25 +34,25 @@ def kill_often(server: Trainings, settings: dict[str, Any], calm_run: Path, seco
         minutes = draw.choice([0, seconds / 120])
         chosen = {**settings, "train": {**settings["train"], "checkpoint_minutes": minutes}}
         for _ in range(min(draw.randint(1, CHAIN), kills - done)):
-            done += server.kill(chosen, folder, draw.uniform(0.0, seconds))
-        server.finish(chosen, folder)
+            done += trainee.kill(chosen, folder, draw.uniform(0.0, seconds))
+        trainee.finish(chosen, folder)
         assert_equal_runs(calm_run, folder)
     return runs
 
 
-def test_two_kills_of_a_training_change_nothing(server: Trainings, tmp_path: Path, tiny_teacher_path: Path) -> None:
+def test_two_kills_of_a_training_change_nothing(trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path) -> None:
     settings = config(tiny_teacher_path, updates=3)
-    seconds = calm(server, settings, tmp_path / "calm")
-    kill_often(server, settings, tmp_path / "calm", seconds, 2)
+    seconds = calm(trainee, settings, tmp_path / "calm")
+    kill_often(trainee, settings, tmp_path / "calm", seconds, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_hundred_kills_of_trainings_change_nothing(
-    server: Trainings, tmp_path: Path, tiny_teacher_path: Path, ranks: int, counted: Callable[[str], None]
+    trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path, ranks: int, counted: Callable[[str], None]
 ) -> None:
     settings = config(tiny_teacher_path, devices=ranks)
-    seconds = calm(server, settings, tmp_path / "calm")
+    seconds = calm(trainee, settings, tmp_path / "calm")
     kills = count("KILLS", 100) // 2
-    runs = kill_often(server, settings, tmp_path / "calm", seconds, kills)
+    runs = kill_often(trainee, settings, tmp_path / "calm", seconds, kills)
     counted(f"R1: {kills} kills of trainings of {ranks} processes, {runs} runs, chains to {CHAIN}: all bit-equal")

@@ -1,4 +1,4 @@
-"""A training as the program of a fork server; rank by rank where it has several processes.
+"""`python -m workbench.train` as the program of a fork server; rank by rank where a run has several processes.
 
 What training imports on first use is imported here too, so that a start costs a fork and not seconds of imports.
 """
@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 
 import torch.utils.tensorboard  # noqa: F401
-import yaml
 
-from workbench.training.run import Run
+import workbench.training.run  # noqa: F401
+from workbench.train import main
 
 
 def run_cell(folder: Path) -> None:
-    """Train folder/config.yaml into the folder that task.json names, as the rank that its variables say."""
+    """Do what task.json says, with its variables; the exit status goes into the file status."""
     task = json.loads((folder / "task.json").read_text())
     os.environ.update(task["environment"])
-    Run(yaml.safe_load((folder / "config.yaml").read_text()), Path(task["run"]), quiet=True).train()
+    (folder / "status").write_text(str(main(task["arguments"])))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -54,6 +53,29 @@ def config(teacher: Path, updates: int = 6, **settings: Any) -> dict[str, Any]:
 
 
 @dataclass
+class Started:
+    """One process of a training."""
+
+    child: Child
+    folder: Path
+
+    def wait(self, seconds: float = 120.0) -> int | None:
+        """The exit status of the command, None if it was killed. AssertionError, with its log, if it does not end."""
+        end = time.monotonic() + seconds
+        while (status := self.child.poll()) is None:
+            assert time.monotonic() < end, f"it did not end in {seconds:.0f} s:\n{self.log()}"
+            time.sleep(0.01)
+        self.child.close()
+        if status == -signal.SIGKILL:
+            return None
+        assert status == 0, self.log()
+        return int((self.folder / "status").read_text())
+
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text()[-4000:]
+
+
+@dataclass
 class Trainings:
     """A fork server with everything imported, and the trainings that it starts, each in processes of its own."""
 
@@ -61,43 +83,36 @@ class Trainings:
     address: str
     _count: int = field(default=0, init=False)
 
-    def start(self, settings: dict[str, Any], run: Path) -> list[Child]:
+    def start(self, settings: dict[str, Any], run: Path) -> list[Started]:
         """One process a rank; the first is rank 0."""
         ranks = settings["train"]["devices"]
         common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if ranks > 1 else {}
         return [self._start(settings, run, {**common, "LOCAL_RANK": str(r)} if common else {}) for r in range(ranks)]
 
-    def _start(self, settings: dict[str, Any], run: Path, environment: dict[str, str]) -> Child:
+    def _start(self, settings: dict[str, Any], run: Path, environment: dict[str, str]) -> Started:
         self._count += 1
         folder = self.folder / f"start{self._count}"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-        (folder / "task.json").write_text(json.dumps({"run": str(run), "environment": environment}))
-        child = ForkLauncher(self.address).start(folder, child_environment(os.environ))
-        child.log = folder / "log.txt"  # type: ignore[attr-defined]
-        return child
+        arguments = ["--config", str(folder / "config.yaml"), "--run-dir", str(run), "--quiet"]
+        (folder / "task.json").write_text(json.dumps({"arguments": arguments, "environment": environment}))
+        return Started(ForkLauncher(self.address).start(folder, child_environment(os.environ)), folder)
 
     def finish(self, settings: dict[str, Any], run: Path) -> None:
         """Run to the end; AssertionError with the log if it fails."""
-        ranks = self.start(settings, run)
-        for child in ranks:
-            status = wait(child)
-            assert status == 0, log_of(child)
-            child.close()
+        for rank in self.start(settings, run):
+            assert rank.wait() == 0, rank.log()
 
     def kill(self, settings: dict[str, Any], run: Path, seconds: float) -> bool:
         """Start, and SIGKILL every rank after so long; False if it had ended by then."""
         ranks = self.start(settings, run)
         end = time.monotonic() + seconds
-        while time.monotonic() < end and any(child.poll() is None for child in ranks):
+        while time.monotonic() < end and any(rank.child.poll() is None for rank in ranks):
             time.sleep(0.005)
-        hit = ranks[0].poll() is None
-        for child in ranks:
-            child.signal_group(signal.SIGKILL)
-        for child in ranks:
-            status = wait(child)
-            assert status in (0, -signal.SIGKILL), log_of(child)
-            child.close()
+        hit = ranks[0].child.poll() is None
+        for rank in ranks:
+            rank.child.signal_group(signal.SIGKILL)
+        assert {rank.wait() for rank in ranks} <= {None, 0}
         return hit
 
 
@@ -120,19 +135,6 @@ def trainings(folder: Path) -> Iterator[Trainings]:
         server.stdin.close()
         server.wait(30)
         shutil.rmtree(private)
-
-
-def wait(child: Child, seconds: float = 120.0) -> int:
-    """The exit status."""
-    end = time.monotonic() + seconds
-    while (status := child.poll()) is None:
-        assert time.monotonic() < end, f"it did not end in {seconds:.0f} s:\n{log_of(child)}"
-        time.sleep(0.01)
-    return status
-
-
-def log_of(child: Child) -> str:
-    return str(child.log.read_text()[-4000:])  # type: ignore[attr-defined]
 
 
 def free_port() -> int:
@@ -159,7 +161,3 @@ def assert_equal_runs(a: Path, b: Path) -> None:
     for name in ("metrics.jsonl", "student.safetensors", *(f"samples/{name}" for name in pictures)):
         assert (a / name).read_bytes() == (b / name).read_bytes(), name
     assert same(*(torch.load(folder / "last.ckpt", weights_only=True) for folder in (a, b)))
-
-
-def rng(name: str) -> random.Random:
-    return random.Random(name)

@@ -3,8 +3,8 @@
 die-N: dies by SIGKILL in its first N attempts; hang: stops itself; nan: diverges; oom, full, error: raises;
 slow: 0.1 s a step; seldom: the same, with a checkpoint every three steps; big: takes more memory than it may.
 
-It leaves notes for the tests: starts.txt, a line a start; executed.txt, a line a step that was really done; again.txt if
-it was started although it had its result.
+It leaves notes for the tests: starts.txt, a line a start; executed.txt, a line a step that was really done; again.txt
+if it was started although it had its result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import yaml
 
 from workbench.study.files import read_json, write_json, write_text
 from workbench.study.heartbeat import beat
-
 
 INTERVAL = 3  # steps between two checkpoints of the kind seldom
 

@@ -94,8 +94,8 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
             check_locks(file.fileno(), folder)
         status = os.statvfs(folder)
     except OSError as error:
-        if isinstance(problem := explained(error, folder), SweepError):
-            raise problem from error
+        if error.errno in FULL:
+            raise explained(error, folder) from error
         raise SweepError(
             f"The results folder {folder} cannot be written ({error.strerror}). Nothing was started. "
             "Name another one with --results."
