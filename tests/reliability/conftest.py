@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluate.conftest import tiny_clip_path
 from tests.reliability.trainings import Trainings, trainings
+from tests.study.test_postgres import server
+
+__all__ = ["server", "tiny_clip_path"]  # fixtures of other rooms
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ from tests.reliability.counts import count
 from tests.study.engine import TABLES, processes, root_of, run, start, starts, unfinished, until, workers
 from tests.study.fake_cell import INTERVAL
 from tests.study.fakes import sweep, write
-from tests.study.test_postgres import server  # noqa: F401
 from workbench.study import plan as plans
 from workbench.study.ledger import open_storage
 
@@ -167,7 +166,7 @@ def test_eight_workers_of_four_launches_complete_60_cells_once_each(
     counted(f"R10, R12: 8 workers of 4 launching processes, {cells} cells on {where}: {cells} completions, none twice")
 
 
-def test_two_launches_share_a_sweep_on_postgresql(tmp_path: Path, server: str) -> None:  # noqa: F811
+def test_two_launches_share_a_sweep_on_postgresql(tmp_path: Path, server: str) -> None:
     assert check_joint(quick_cells(tmp_path, 8, "two"), 2, 1, server) == 8
 
 
