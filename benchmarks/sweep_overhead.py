@@ -129,7 +129,8 @@ def run_bare(folders: Sequence[Path], workers: int) -> float:
 
 def run_naive(folders: Sequence[Path], workers: int) -> float:
     """Wall seconds of the same cells, each in a fresh interpreter, as many at a time as there are workers."""
-    waiting, running = list(folders), []
+    waiting = list(folders)
+    running: list[subprocess.Popen] = []
     start = time.monotonic()
     while waiting or running:
         while waiting and len(running) < workers:

@@ -16,14 +16,16 @@ set -euo pipefail
 sweep=${1:?usage: sbatch $0 SWEEP_FILE RESULTS}
 results=${2:?usage: sbatch $0 SWEEP_FILE RESULTS}
 
-# B:TERM reaches this shell, which has to pass it on; `wait` returns when the signal comes, so it is asked twice.
+# B:TERM reaches this shell, which has to pass it on; the signal ends `wait` too (status 143), so it is asked again.
+sweep_pid=
+trap '[ -z "$sweep_pid" ] || kill -TERM "$sweep_pid"' TERM
 python -m workbench.sweep "$sweep" --results "$results" &
-trap 'kill -TERM $! 2>/dev/null || true' TERM
+sweep_pid=$!
 status=0
-wait $! || status=$?
-if kill -0 $! 2>/dev/null; then
+wait "$sweep_pid" || status=$?
+if [ "$status" -eq 143 ]; then
   status=0
-  wait $! || status=$?
+  wait "$sweep_pid" || status=$?
 fi
-[ "$status" -eq 130 ] && echo "Stopped before the time limit; the next job of the array goes on."
+[ "$status" -ne 130 ] || echo "Stopped before the time limit; the next job of the array goes on."
 exit "$status"

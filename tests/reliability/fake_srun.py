@@ -25,7 +25,12 @@ def main() -> None:
         )
         for i in range(count)
     ]  # fmt: skip
-    signal.signal(signal.SIGTERM, lambda *_: [task.kill() for task in tasks])
+
+    def end(*_: object) -> None:
+        for task in tasks:
+            task.kill()
+
+    signal.signal(signal.SIGTERM, end)
     sys.exit(max(abs(task.wait()) for task in tasks))
 
 

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.counts import count
+from tests.study.fakes import plan_of, sweep
+from workbench.study.conductor import Conductor, Request
 from workbench.study.errors import SweepError
 from workbench.study.files import check_writable
 from workbench.study.ledger import open_storage
 from workbench.study.locks import DatabaseLock, JournalLock
+from workbench.study.surroundings import file_system
 
 HOLD_JOURNAL = """
 import sys, time
@@ -71,6 +74,29 @@ def test_a_killed_holder_of_the_database_s_lock_holds_up_nobody(server: str, tmp
     start = time.monotonic()
     with lock:
         assert time.monotonic() - start < 10
+
+
+def test_a_file_system_is_known_by_its_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "1 0 0:1 / / rw - ext4 /dev/a rw\n"
+        "2 1 0:2 / /data rw,relatime shared:1 - nfs4 server:/data rw\n"
+        "3 1 0:3 / /data/my\\040disk rw - tmpfs tmpfs rw\n"
+    )
+    for path, kind in (("/", "ext4"), ("/data/x/y", "nfs4"), ("/data/my disk/x", "tmpfs"), ("/database", "ext4")):
+        assert file_system(Path(path), mounts) == kind
+    assert file_system(tmp_path, tmp_path / "none") == ""
+    assert file_system(Path("/proc/self")) == "proc"
+
+
+def test_sqlite_on_a_file_server_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.study import conductor
+
+    monkeypatch.setattr(conductor, "file_system", lambda path: "nfs4")
+    request = Request(tmp_path / "results", storage=f"sqlite:///{tmp_path}/study.db")
+    with pytest.raises(SweepError, match="lies on nfs4, where SQLite's locks do not hold"):
+        Conductor(plan_of(tmp_path, sweep()), request).run()
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_file_system_without_locks_is_refused_before_anything_starts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -150,6 +151,25 @@ def test_a_prefix_gets_the_job_but_not_the_task() -> None:
     kept = child_environment(parent, keep_cluster=True)
     assert {k for k in kept if k in parent} == set(job)
     assert {k for k in child_environment(parent) if k in parent} == {"A"}
+
+
+def test_the_array_s_script_lets_a_sweep_stop_before_the_time_limit(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/bash\ntrap "echo saved; exit 130" TERM\necho "started $*"\nfor _ in {1..600}; do sleep 0.1; done\n'
+    )
+    python.chmod(0o755)
+    script = Path(__file__).resolve().parents[2] / "sweeps" / "slurm_array.sh"
+    process = subprocess.Popen(
+        ["bash", str(script), "my.yaml", "/results"], text=True, stdout=subprocess.PIPE,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started -m workbench.sweep my.yaml --results /results\n"
+    time.sleep(1)  # until the script waits
+    process.send_signal(signal.SIGTERM)
+    out = process.communicate(timeout=60)[0]
+    assert out.startswith("saved\n") and "next job of the array goes on" in out and process.returncode == 130
 
 
 def test_a_frozen_leader_and_a_killed_worker(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def run_cell(folder: Path) -> None:
     wanted = yaml.safe_load((folder / "evaluations.yaml").read_text())
     with open(folder / "starts.txt", "a") as file:  # what tests count: one line a start
         file.write(f"{os.getpid()}\n")
-    if (folder / "result.json").exists() and read_json(folder / "result.json")["key"] == wanted["key"]:
+    if (read_json(folder / "result.json") or {}).get("key") == wanted["key"]:
         (folder / "again.txt").touch()
     kind = str(config["model"]["shift"]["kind"]) if wanted["training"] else "none"
     result = {"key": wanted["key"], "training": wanted["training"], "status": "complete"}

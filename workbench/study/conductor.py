@@ -23,7 +23,7 @@ from workbench.study.names import inside
 from workbench.study.plan import Plan
 from workbench.study.preload import Preload
 from workbench.study.state import State, read_state
-from workbench.study.surroundings import cores, device_groups, visible_gpus
+from workbench.study.surroundings import NETWORK, cores, device_groups, file_system, visible_gpus
 from workbench.study.worker import Options, start_arguments
 
 CELL_BYTES = 30_000_000  # what a small cell writes; a preflight, no promise
@@ -75,6 +75,11 @@ class Conductor:
         if is_sqlite(self.request.storage) and (self.request.workers or 1) > 1:
             raise SweepError(
                 "--storage sqlite: allows one worker. SQLite has no row locks: two would run cells twice. "
+                "Leave --storage out (a journal in the results folder), or use postgresql://."
+            )
+        if is_sqlite(self.request.storage) and (kind := file_system(self.request.results)) in NETWORK:
+            raise SweepError(
+                f"--storage sqlite: {self.request.results} lies on {kind}, where SQLite's locks do not hold. "
                 "Leave --storage out (a journal in the results folder), or use postgresql://."
             )
         root = inside(self.request.results, self.plan.study)

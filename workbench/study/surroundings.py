@@ -66,6 +66,25 @@ def device_groups(gpus: list[str], devices: int) -> list[tuple[str, ...]]:
     return [tuple(gpus[i : i + devices]) for i in range(0, len(gpus) - devices + 1, devices)]
 
 
+NETWORK = {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "fuse.sshfs", "glusterfs"}
+
+
+def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """The type of the file system that holds the path, as ext4 or nfs; '' where that cannot be known."""
+    wanted = path.resolve()
+    best, found = -1, ""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = Path(left.split()[4].encode().decode("unicode_escape"))  # \\040 is a space
+        if wanted.is_relative_to(point) and len(point.parts) >= best:
+            best, found = len(point.parts), right.split()[0]
+    return found
+
+
 def oom_kills(memory_events: Path | None = None) -> int:
     """How often the kernel has ended a process of this cgroup, or of this machine, for want of memory."""
     try:
