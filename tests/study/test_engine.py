@@ -6,6 +6,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -218,6 +220,17 @@ def test_a_killed_worker_takes_a_fresh_interpreter_with_it(tmp_path: Path) -> No
     sweep_process.kill()
     sweep_process.wait()
     until(lambda: processes(path) == {}, seconds=10)
+
+
+def test_a_report_is_written_where_there_is_no_torch(tmp_path: Path) -> None:
+    path = shifts(tmp_path, "constant", seeds=1)
+    run(path)
+    table = (root_of(path) / "table.md").read_bytes()
+    (root_of(path) / "table.md").unlink()
+    without = "sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'lightning', 'diffusers', 'optuna')))"
+    code = f"import sys; {without}; from workbench.report import main; sys.exit(main([sys.argv[1]]))"
+    subprocess.run([sys.executable, "-c", code, str(root_of(path))], check=True, stdout=subprocess.DEVNULL)
+    assert (root_of(path) / "table.md").read_bytes() == table
 
 
 def test_the_plan_prints_counts_and_starts_nothing(tmp_path: Path) -> None:
