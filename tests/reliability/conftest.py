@@ -5,19 +5,23 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.evaluate.conftest import tiny_clip_path
-from tests.reliability.trainings import Trainings, trainings
 from tests.study.test_postgres import server
 
-__all__ = ["server", "tiny_clip_path"]  # fixtures of other rooms
+if TYPE_CHECKING:
+    from tests.reliability.trainings import Trainings
+
+__all__ = ["server"]  # a fixture of another room
 
 
 @pytest.fixture(scope="session")
 def trainee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
     """Starts real trainings, at the price of a fork each."""
+    from tests.reliability.trainings import trainings  # imports torch, which most tests here do without
+
     with trainings(tmp_path_factory.mktemp("trainee")) as started:
         yield started
 

@@ -64,7 +64,7 @@ def test_a_killed_worker_leaves_no_rank_behind(tmp_path: Path, launch: list[str]
 def test_srun_starts_the_ranks_and_none_starts_another(tmp_path: Path) -> None:
     path = two_ranks(tmp_path, "constant", run={"devices": 2, "retries": 0, "launch": FAKE_SRUN})
     # as inside a job: the batch script's own variables must not number the tasks
-    leaked = {"SLURM_JOB_ID": "4711", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "9"}
+    leaked: Any = {"SLURM_JOB_ID": "4711", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "9"}
     run(path, "--workers", "1", PROGRAM=FAKE_RANKS, **leaked)
     assert unfinished(path) == []
     for arm in ("baseline", "shift-constant"):
@@ -79,7 +79,7 @@ def test_srun_starts_the_ranks_and_none_starts_another(tmp_path: Path) -> None:
 
 def test_a_job_s_leaked_variables_do_not_change_the_number_of_ranks(tmp_path: Path) -> None:
     path = two_ranks(tmp_path)
-    leaked = {"SLURM_NTASKS": "1", "SLURM_PROCID": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_NUM_TASKS": "4",
+    leaked: Any = {"SLURM_NTASKS": "1", "SLURM_PROCID": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_NUM_TASKS": "4",
               "RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1",
               "MASTER_ADDR": "nowhere", "SLURM_JOB_ID": "1"}  # fmt: skip
     run(path, "--workers", "1", PROGRAM=FAKE_RANKS, **leaked)

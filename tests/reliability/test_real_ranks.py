@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.evaluate import conftest as evaluation
 from tests.reliability.counts import count
 from tests.reliability.test_ranks import FAKE_SRUN
 from tests.reliability.trainings import ROOT, assert_equal_runs, config
@@ -23,6 +24,7 @@ from workbench.study import plan as plans
 from workbench.study.results import cell_result
 
 pytestmark = pytest.mark.slow
+tiny_clip_path = evaluation.tiny_clip_path  # a fixture of another room
 SCRIPT = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
 
 
