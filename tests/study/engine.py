@@ -35,7 +35,7 @@ def start(path: Path, *more: str, **changes: str) -> subprocess.Popen[str]:
 
 def run(path: Path, *more: str, status: int = 0, **changes: str) -> str:
     process = start(path, *more, **changes)
-    out = process.communicate(timeout=100)[0]
+    out = process.communicate(timeout=400)[0]
     assert process.returncode == status, out
     return out
 
@@ -65,7 +65,7 @@ def unfinished(path: Path) -> list[str]:
     return [cell.folder for cell in plan.cells if cell_result(plan, cell, root) is None]
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
