@@ -18,8 +18,11 @@ def dump_stacks(group: int, log: Path) -> None:
     """
     members = group_members(group)
     if members is None:
-        os.killpg(group, signal.SIGUSR1)
-        os.killpg(group, signal.SIGCONT)
+        try:
+            os.killpg(group, signal.SIGUSR1)
+            os.killpg(group, signal.SIGCONT)
+        except OSError:
+            return  # it is gone
         time.sleep(1.0)
         return
     for pid in sorted(members):
