@@ -14,6 +14,7 @@ from typing import Any
 import torch.distributed as dist
 import yaml
 
+from workbench.cluster import is_further_rank
 from workbench.distill.module import Diverged
 from workbench.evaluation.run import evaluate_run
 from workbench.evaluation.selection import select_snapshot
@@ -56,7 +57,7 @@ def run_cell(folder: Path) -> None:
 
 
 def _is_further_rank() -> bool:
-    return any(int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+    return is_further_rank(os.environ)
 
 
 def _train(folder: Path, config: dict[str, Any], training: str) -> int | None:

@@ -57,16 +57,20 @@ def main(
     """Parse, plan, run, print. Returns the exit status.
 
     0: all done (a diverged training is a result); 1: cells failed; 2: the file or the command is wrong, nothing was
-    started; 74: the disk is full; 130: stopped. resolve: the configuration's parser; program: the module with run_cell.
+    started; 74: the disk is full or gone; 130: stopped. resolve: the configuration's parser; program: the module with
+    run_cell.
     """
     options = _parser().parse_args(arguments)  # before any import that takes time: --help answers at once
-    from workbench.study.errors import EXIT_DISK_FULL, DiskFullError, SweepError
+    from workbench.study.errors import EXIT_DISK, DiskError, SweepError
 
     try:
         return _sweep(options, resolve, program, lease_seconds)
-    except DiskFullError as error:
+    except DiskError as error:
         print(error, file=sys.stderr)
-        return EXIT_DISK_FULL
+        return EXIT_DISK
+    except OSError as error:
+        print(f"{options.results}: {error}. What is finished is kept.", file=sys.stderr)
+        return EXIT_DISK
     except SweepError as error:
         print(error, file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from workbench.distill.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint
+from workbench.distill.recorder import METRICS
 from workbench.files import write_atomically
 
 
@@ -33,25 +35,53 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before_with_one_warning(tmp_pat
     save_checkpoint(tmp_path, state(1))
     save_checkpoint(tmp_path, state(2))
     whole = (tmp_path / LAST).read_bytes()
-    for cut in range(0, len(whole), max(1, len(whole) // 200)):
-        (tmp_path / LAST).write_bytes(whole[:cut])
-        with pytest.warns(UserWarning, match="damaged") as caught:
-            loaded = load_checkpoint(tmp_path)
-        assert loaded is not None and loaded["tick"] == 1 and len(caught) == 1
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
-    (tmp_path / LAST).write_bytes(bytes(flipped))
-    with pytest.warns(UserWarning, match="damaged"):
-        loaded = load_checkpoint(tmp_path)
-    assert loaded is not None and loaded["tick"] == 1
+    cuts = sorted({round(i * (len(whole) - 1) / 199) for i in range(200)})
+    assert len(cuts) == 200
+    for torn in (*(whole[:cut] for cut in cuts), bytes(flipped)):
+        (tmp_path / LAST).write_bytes(torn)
+        with pytest.warns(UserWarning, match="damaged") as caught:
+            loaded = load_checkpoint(tmp_path, set_aside=False)
+        assert loaded is not None and loaded["tick"] == 1 and len(caught) == 1
 
 
-@pytest.mark.parametrize("dies_after", range(6))
-def test_a_kill_between_any_two_renames_loses_at_most_one_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_after: int
-) -> None:
-    save_checkpoint(tmp_path, state(1))
-    save_checkpoint(tmp_path, state(2))
+def test_going_on_from_the_one_before_never_loses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest is damaged, and then the process is killed between any two renames of its next save."""
+    for dies_after in range(6):
+        folder = tmp_path / str(dies_after)
+        folder.mkdir()
+        save_checkpoint(folder, state(1))
+        save_checkpoint(folder, state(2))
+        (folder / LAST).write_bytes(b"half")
+        with pytest.warns(UserWarning, match="damaged"):
+            load_checkpoint(folder)
+        kill_at_rename(monkeypatch, dies_after, lambda folder=folder: save_checkpoint(folder, state(3)))  # type: ignore[misc]
+        loaded = load_checkpoint(folder)
+        assert loaded is not None and loaded["tick"] in (1, 3), dies_after
+
+
+def test_a_checkpoint_whose_record_was_cut_is_not_gone_on_from(tmp_path: Path) -> None:
+    """Every byte of the last record: what is gone is made again, from the checkpoint before."""
+    lines = [f'{{"tick": {tick}}}\n' for tick in range(3)]
+    for tick in (1, 2):
+        save_checkpoint(tmp_path, {**state(tick), "metrics_bytes": len("".join(lines[: tick + 1]))})
+    whole = "".join(lines)
+    for cut in range(len(whole) - len(lines[2]), len(whole)):
+        (tmp_path / METRICS).write_text(whole[:cut])
+        with pytest.warns(UserWarning, match="ends before") as caught:
+            loaded = load_checkpoint(tmp_path, set_aside=False)
+        assert loaded is not None and loaded["tick"] == 1 and len(caught) == 1
+    (tmp_path / METRICS).write_text(whole)
+    assert (load_checkpoint(tmp_path) or {})["tick"] == 2
+    (tmp_path / METRICS).unlink()  # by a person: no reason to train again
+    with pytest.warns(UserWarning, match="stays missing") as caught:
+        assert (load_checkpoint(tmp_path) or {})["tick"] == 2
+    assert len(caught) == 1
+
+
+def kill_at_rename(monkeypatch: pytest.MonkeyPatch, dies_after: int, act: Callable[[], None]) -> None:
+    """Let `act` die before its rename number `dies_after`, as far as that can be done without ending this process."""
     done = 0
     replace = Path.replace
 
@@ -62,12 +92,21 @@ def test_a_kill_between_any_two_renames_loses_at_most_one_checkpoint(
         done += 1
         return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", dying)
-    try:
-        save_checkpoint(tmp_path, state(3))
-    except KeyboardInterrupt:
-        pass
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        try:
+            act()
+        except KeyboardInterrupt:
+            pass
+
+
+@pytest.mark.parametrize("dies_after", range(6))
+def test_a_kill_between_any_two_renames_loses_at_most_one_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_after: int
+) -> None:
+    save_checkpoint(tmp_path, state(1))
+    save_checkpoint(tmp_path, state(2))
+    kill_at_rename(monkeypatch, dies_after, lambda: save_checkpoint(tmp_path, state(3)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded = load_checkpoint(tmp_path)

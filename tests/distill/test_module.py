@@ -313,25 +313,36 @@ def test_lora_trains_the_adapter_alone_and_leaves_the_teacher(tiny_teacher: Any)
     assert float(module.moved()) > 0
 
 
-@pytest.mark.parametrize("where", ["loss", "weight"])
+@pytest.mark.parametrize("where", ["loss", "weight", "gradient", "average", "moment"])
 def test_nan_stops_the_run_at_once_and_is_never_saved(tiny_teacher: Any, where: str) -> None:
     module = build(tiny_teacher, updates=6)
 
     def poison(stop: bool, save: bool) -> bool:
         if module.update == 2:
-            if where == "weight":
-                with torch.no_grad():
-                    next(module.student.parameters()).view(-1)[0] = float("nan")
-                with pytest.raises(Diverged):
-                    module.training_state()
-            else:
+            first = next(module.student.parameters())
+            if where == "loss":
                 module.losses["reconstruction"].weight = float("nan")
+            elif where == "gradient":
+                first.register_hook(lambda gradient: gradient * float("inf"))
+            else:
+                held = {
+                    "weight": first,
+                    "average": next(iter(module.ema._average.values())),
+                    "moment": module.student_optimizer.state[first].get("exp_avg"),
+                }[where]
+                with torch.no_grad():
+                    held.view(-1)[0] = float("nan")
+                with pytest.raises(Diverged):  # whatever was poisoned, it is not saved
+                    module.training_state()
+                if where == "average":  # it takes no part in the training: found at the next save
+                    raise Diverged(module.update)
         return True
 
     module.after_tick = poison
     with pytest.raises(Diverged) as diverged:
         fit(module)
-    assert diverged.value.step == 2
+    # A poisoned moment makes update 3 itself unsound, which the gradient of the next one shows.
+    assert diverged.value.step == (3 if where == "moment" else 2)
 
 
 def test_forward_needs_images_and_backward_reads_none(tiny_teacher: Any) -> None:

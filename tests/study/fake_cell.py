@@ -1,7 +1,10 @@
 """A cell that needs no network: the values follow from its configuration. `model.shift.kind` makes it misbehave.
 
 die-N: dies by SIGKILL in its first N attempts; hang: stops itself; nan: diverges; oom, full, error: raises;
-slow: 0.1 s a step.
+slow: 0.1 s a step; seldom: the same, with a checkpoint every three steps; big: takes more memory than it may.
+
+It leaves notes for the tests: starts.txt, a line a start; executed.txt, a line a step that was really done; again.txt
+if it was started although it had its result.
 """
 
 from __future__ import annotations
@@ -9,14 +12,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import resource
 import signal
 import time
 from pathlib import Path
 
 import yaml
 
-from workbench.study.files import write_json
+from workbench.study.files import read_json, write_json, write_text
 from workbench.study.heartbeat import beat
+
+INTERVAL = 3  # steps between two checkpoints of the kind seldom
 
 
 def run_cell(folder: Path) -> None:
@@ -24,6 +30,8 @@ def run_cell(folder: Path) -> None:
     wanted = yaml.safe_load((folder / "evaluations.yaml").read_text())
     with open(folder / "starts.txt", "a") as file:  # what tests count: one line a start
         file.write(f"{os.getpid()}\n")
+    if (read_json(folder / "result.json") or {}).get("key") == wanted["key"]:
+        (folder / "again.txt").touch()
     kind = str(config["model"]["shift"]["kind"]) if wanted["training"] else "none"
     result = {"key": wanted["key"], "training": wanted["training"], "status": "complete"}
     if kind.startswith("die-") and len((folder / "starts.txt").read_text().splitlines()) <= int(kind[4:]):
@@ -37,6 +45,8 @@ def run_cell(folder: Path) -> None:
         return
     if kind == "oom":
         raise MemoryError("no memory for 3 GiB")
+    if kind == "big":
+        take(2**30)
     if kind == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
     if kind == "error":
@@ -46,11 +56,15 @@ def run_cell(folder: Path) -> None:
     progress = folder / "steps.txt"  # a checkpoint of every step
     if progress.exists():
         step = int(progress.read_text())
+    interval = INTERVAL if kind == "seldom" else 1
     while step < steps:
-        if kind == "slow":
+        if kind in ("slow", "seldom"):
             time.sleep(0.1)
         step += 1
-        progress.write_text(str(step))
+        with open(folder / "executed.txt", "a") as file:
+            file.write(f"{step}\n")
+        if step % interval == 0 or (folder / "STOP").exists():
+            write_text(progress, str(step))
         beat(folder, "training", step / steps, 30.0)
         if (folder / "STOP").exists():
             raise Stopped(f"at step {step}")
@@ -65,6 +79,13 @@ def run_cell(folder: Path) -> None:
             "extractors": {"judge": "0123456789abcdef", "wardrobe": "fedcba9876543210"},
         }
     write_json(folder / "result.json", {**result, "evaluations": evaluations})
+
+
+def take(size: int) -> None:
+    """Ask for `size` bytes in a process that may have a quarter of it."""
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + size // 4, now + size // 4))
+    bytearray(size)
 
 
 class Stopped(Exception):

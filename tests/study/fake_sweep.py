@@ -1,4 +1,7 @@
-"""`python -m tests.study.fake_sweep FILE ...`: workbench.sweep with the fake configuration and the fake cell."""
+"""`python -m tests.study.fake_sweep FILE ...`: workbench.sweep with the fake configuration and the fake cell.
+
+$PROGRAM is another module with run_cell, $LEASE the seconds of a lease.
+"""
 
 from __future__ import annotations
 
@@ -9,4 +12,5 @@ from tests.study.fakes import resolve
 from workbench.sweep import main
 
 if __name__ == "__main__":
-    sys.exit(main(resolve=resolve, program="tests.study.fake_cell", lease_seconds=float(os.environ.get("LEASE", "30"))))
+    program = os.environ.get("PROGRAM", "tests.study.fake_cell")
+    sys.exit(main(resolve=resolve, program=program, lease_seconds=float(os.environ.get("LEASE", "30"))))

@@ -9,92 +9,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.study.engine import (
+    TABLES,
+    processes,
+    root_of,
+    run,
+    shifts,
+    slow_sweep,
+    start,
+    starts,
+    unfinished,
+    until,
+    workers,
+)
 from tests.study.fakes import big_sweep, sweep, write
-from workbench.study import plan as plans
-from workbench.study.results import cell_result
-
-HERE = Path(__file__).resolve().parents[2]
-TABLES = ("table.md", "table.csv", "table.tex", "table.html", "values.csv")
-SHIFT = {"none": {}, "scale": {"model.shift": "scale"}}
-
-
-def command(path: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "tests.study.fake_sweep", str(path), "--results", str(path.parent / "results"), *more]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE), "LEASE": "3", **changes}
-
-
-def start(path: Path, *more: str, **changes: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(path, *more), cwd=HERE, env=environment(**changes), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-
-
-def run(path: Path, *more: str, status: int = 0, **changes: str) -> str:
-    process = start(path, *more, **changes)
-    out = process.communicate(timeout=100)[0]
-    assert process.returncode == status, out
-    return out
-
-
-def shifts(folder: Path, kind: str, **changes: Any) -> Path:
-    """One factor: no shift against a shift of this kind; two seeds."""
-    factors = {"shift": {"none": {}, "other": {"model.shift": kind}}}
-    return write(folder, sweep(**{"factors": factors, "baseline": {"shift": "none"}, "seeds": 2, **changes}))
-
-
-def root_of(path: Path) -> Path:
-    return path.parent / "results" / path.stem
-
-
-def starts(path: Path) -> dict[str, int]:
-    """How often each cell was started."""
-    root = root_of(path)
-    return {
-        file.parent.relative_to(root).as_posix(): len(file.read_text().splitlines())
-        for file in root.glob("*/*/starts.txt")
-    }
-
-
-def unfinished(path: Path) -> list[str]:
-    root = root_of(path)
-    plan = plans.load(root)
-    return [cell.folder for cell in plan.cells if cell_result(plan, cell, root) is None]
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def processes(path: Path) -> dict[int, str]:
-    """Processes of this sweep: those whose command line or working cell names its folder."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                output = os.readlink(entry / "fd" / "1")
-            except OSError:
-                continue
-            if str(path.parent) in line or str(path.parent) in output:
-                found[int(entry.name)] = line
-    return found
-
-
-def workers(path: Path) -> list[int]:
-    return [pid for pid, line in processes(path).items() if "workbench.study.worker" in line]
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +36,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     run(path, "--workers", "2")
     assert starts(path) == dict.fromkeys(starts(path), 1) and len(starts(path)) == 7
     return {name: (root_of(path) / name).read_bytes() for name in TABLES}
-
-
-def slow_sweep() -> dict[str, Any]:
-    factors = {"shift": {"none": {}, "slow": {"model.shift": "slow"}, "constant": {"model.shift": "constant"}}}
-    references = {"teacher-25": {"evaluation.subject": "teacher", "evaluation.num_inference_steps": 25}}
-    return sweep(factors=factors, baseline={"shift": "none"}, seeds=2, references=references, set={"train.updates": 6})
 
 
 def test_the_same_command_again_does_nothing_and_says_the_same(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
@@ -296,6 +222,17 @@ def test_a_killed_worker_takes_a_fresh_interpreter_with_it(tmp_path: Path) -> No
     until(lambda: processes(path) == {}, seconds=10)
 
 
+def test_a_report_is_written_where_there_is_no_torch(tmp_path: Path) -> None:
+    path = shifts(tmp_path, "constant", seeds=1)
+    run(path)
+    table = (root_of(path) / "table.md").read_bytes()
+    (root_of(path) / "table.md").unlink()
+    without = "sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'lightning', 'diffusers', 'optuna')))"
+    code = f"import sys; {without}; from workbench.report import main; sys.exit(main([sys.argv[1]]))"
+    subprocess.run([sys.executable, "-c", code, str(root_of(path))], check=True, stdout=subprocess.DEVNULL)
+    assert (root_of(path) / "table.md").read_bytes() == table
+
+
 def test_the_plan_prints_counts_and_starts_nothing(tmp_path: Path) -> None:
     path = write(tmp_path, big_sweep())
     out = run(path, "--plan")
@@ -310,69 +247,3 @@ def test_a_mistake_costs_a_line_and_no_traceback(tmp_path: Path) -> None:
         out.strip() == f"{path}, baseline.trajectory: there is no level 'bakward'. "
         'Did you mean "backward"? Known: backward, forward.'
     )
-
-
-@pytest.mark.slow
-def test_fifty_kills_of_workers_and_of_the_sweep_lose_nothing(tmp_path: Path) -> None:
-    generator = random.Random(1)
-    factors = {
-        "shift": {
-            "none": {},
-            "slow": {"model.shift": "slow"},
-            "constant": {"model.shift": "constant"},
-            "scale": {"model.shift": "scale"},
-        }
-    }
-    path = write(tmp_path, sweep(factors=factors, baseline={"shift": "none"}, seeds=9, set={"train.updates": 8}))
-    kills = 0
-    while kills < 50:
-        process = start(path, "--workers", "2")
-        while kills < 50 and process.poll() is None:
-            time.sleep(generator.uniform(0.2, 1.2))
-            alive = workers(path)
-            if alive and generator.random() < 0.7:
-                os.kill(generator.choice(alive), signal.SIGKILL)
-                kills += 1
-            elif process.poll() is None:
-                process.kill()
-                kills += 1
-                break
-        process.wait()
-        if process.returncode == 0:
-            break
-        until(lambda: processes(path) == {}, seconds=10)
-    run(path)
-    assert unfinished(path) == []
-
-
-def fill(path: Path) -> None:
-    """Write until there is no room."""
-    try:
-        with open(path, "wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
-    except OSError:
-        pass  # that was the purpose
-
-
-@pytest.mark.slow
-def test_a_disk_that_really_fills_up_and_is_emptied_again(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=230m", "tmpfs", str(small)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    try:
-        path = write(small, slow_sweep())
-        process = start(path, "--workers", "2")
-        until(lambda: any((root_of(path) / "shift-slow").glob("*/steps.txt")))
-        fill(small / "filler")
-        out = process.communicate(timeout=60)[0]
-        assert process.returncode == 74, out
-        assert "oom left on the disk" in out and "same command again" in out and "Traceback" not in out
-        (small / "filler").unlink()
-        run(path, "--workers", "2")
-        assert {name: (root_of(path) / name).read_bytes() for name in TABLES} == undisturbed
-        assert not list(small.rglob(".tmp*"))
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)

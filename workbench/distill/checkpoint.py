@@ -10,16 +10,18 @@ from typing import Any
 
 import torch
 
+from workbench.distill.recorder import METRICS
 from workbench.files import disk_errors, file_sha256, sync_folder, write_atomically
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+LAST, PREVIOUS, DAMAGED = "last.ckpt", "previous.ckpt", "damaged.ckpt"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write folder/last.ckpt with its SHA-256 beside it; the one before becomes previous.ckpt.
 
     Args:
-        state: tensors and plain types only, so that it loads with weights_only=True.
+        state: tensors and plain types only, so that it loads with weights_only=True. `metrics_bytes`, if it is there,
+            is the size of the record that belongs to it.
 
     Raises:
         OSError: as in :func:`write_atomically`; the checkpoints that were there are still there.
@@ -42,30 +44,73 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     sync_folder(folder)
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, on the CPU; None if the folder holds none.
+def load_checkpoint(folder: Path, set_aside: bool = True) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, and whose part of the record is there, on the CPU; None if there is none.
 
-    A damaged one is skipped with one warning. Nothing is unpickled but tensors and plain types (weights_only).
+    One that is not is skipped with one warning. Nothing is unpickled but tensors and plain types (weights_only).
+
+    Args:
+        set_aside: rename what was skipped to damaged.ckpt, so that the next save does not put it in the place of the
+            sound one. For one process of a run.
 
     Raises:
         ValueError: there are checkpoints, but none is whole.
     """
     there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
-    sidecars = [folder / f"{name}.sha256" for name in (LAST, PREVIOUS)]
-    digests = {path.read_text(encoding="utf-8").strip() for path in sidecars if path.exists()}
-    damaged: list[Path] = []
+    digests = {name: _digest(folder / f"{name}.sha256") for name in (LAST, PREVIOUS)}
+    skipped: list[str] = []
+    without_record: list[dict[str, Any]] = []
     for path in there:
-        if file_sha256(path) in digests:
-            if damaged:
-                warnings.warn(f"{damaged[0]} is damaged; going on from {path.name}.", stacklevel=2)
-            return torch.load(path, map_location="cpu", weights_only=True)
-        damaged.append(path)
-    if damaged:
+        found = file_sha256(path)
+        if found not in digests.values():
+            skipped.append(f"{path} is damaged")
+            continue
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not _reaches(folder / METRICS, state.get("metrics_bytes", 0)):
+            skipped.append(f"{folder / METRICS} ends before {path.name}")
+            without_record.append(state)
+            continue
+        if skipped:
+            warnings.warn(f"{skipped[0]}; going on from {path.name}.", stacklevel=2)
+            if set_aside:
+                (folder / LAST).replace(folder / DAMAGED)
+                if digests[PREVIOUS] == found:
+                    (folder / f"{LAST}.sha256").unlink(missing_ok=True)
+        return state
+    if without_record:
+        warnings.warn(f"{skipped[0]}; what is missing there stays missing.", stacklevel=2)
+        return without_record[0]
+    if skipped:
         raise ValueError(
-            f"{damaged[0]}: neither this checkpoint nor the one before it is whole (SHA-256 differs). "
+            f"{there[0]}: neither this checkpoint nor the one before it is whole (SHA-256 differs). "
             "Remove both to start the run again."
         )
     return None
+
+
+def is_finite(value: Any) -> bool:
+    """Whether every tensor in nested dicts, lists and tuples is."""
+    if isinstance(value, torch.Tensor):
+        return bool(value.isfinite().all())
+    if isinstance(value, dict):
+        return all(map(is_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(is_finite, value))
+
+
+def _digest(sidecar: Path) -> str | None:
+    return sidecar.read_text(encoding="utf-8", errors="replace").strip() if sidecar.exists() else None
+
+
+def _reaches(record: Path, size: int) -> bool:
+    """Whether the record has as many bytes as it had at the checkpoint, in whole lines."""
+    if not size:
+        return True
+    try:
+        with record.open("rb") as stream:
+            stream.seek(size - 1)
+            return stream.read(1) == b"\n"
+    except OSError:
+        return False
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.diffusion import Draws, Prediction, Sampler
 from workbench.distill.batches import Batch, Batches
+from workbench.distill.checkpoint import is_finite
 from workbench.distill.copies import Copies
 from workbench.distill.losses import Loss
 from workbench.distill.optimizers import OptimizerKind
@@ -347,20 +348,20 @@ class Distillation(pl.LightningModule):
         """Everything that a restart needs, as tensors and plain types. Random numbers need none: they are keyed.
 
         Raises:
-            Diverged: a weight is not finite; such a state is not for saving.
+            Diverged: a weight, an average or a moment is not finite; such a state is not for saving.
         """
-        student = trainable_state(self.student)
-        if not all(bool(value.isfinite().all()) for value in student.values()):
-            raise Diverged(max(0, self.update - 1))
-        return {
+        state = {
             "tick": self.tick,
-            "student": student,
+            "student": trainable_state(self.student),
             "ema": {name: value.cpu() for name, value in self.ema.state_dict().items()},
             "optimizer": self.student_optimizer.state_dict(),
             "losses": {name: loss.training_state() for name, loss in self.losses.items()},
             "copies": self.copies.training_state(),
             "teacher_std": dict(self.teacher_std),
         }
+        if not is_finite(state):
+            raise Diverged(max(0, self.update - 1))
+        return state
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`training_state`. ValueError if it belongs to another student or other losses."""

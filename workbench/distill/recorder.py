@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,17 @@ class Recorder:
             self._writer.flush()
         return rows
 
+    def sync(self) -> int:
+        """Bring what was flushed to the disk; returns the size of metrics.jsonl, in bytes.
+
+        Before a checkpoint: after a power cut the record must not end before the checkpoint does.
+        """
+        if self._folder is None or not (self._folder / METRICS).exists():
+            return 0
+        with (self._folder / METRICS).open("ab") as stream:
+            os.fsync(stream.fileno())
+            return stream.tell()
+
     def image(self, name: str, image: Tensor, update: int) -> None:
         """A picture for TensorBoard, uint8 (3, H, W)."""
         if self._writer is not None:
@@ -127,12 +139,13 @@ def _truncate(path: Path, resume_tick: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    # A power cut can leave anything behind the last line that was synced.
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             break
-        if not line.endswith("\n") or row.get("tick", 0) >= resume_tick:
+        if not line.endswith("\n") or not isinstance(row, dict) or row.get("tick", 0) >= resume_tick:
             break
         kept.append(line)
     write_atomically(path, lambda temporary: _write(temporary, kept))

@@ -8,7 +8,6 @@ and attempt.json where there is no result.
 from __future__ import annotations
 
 import ctypes
-import errno
 import faulthandler
 import importlib
 import os
@@ -19,8 +18,9 @@ import time
 import traceback
 from pathlib import Path
 
-from workbench.study.errors import EXIT_DISK_FULL, DiskFullError
-from workbench.study.files import write_json
+from workbench.cluster import adopt_task, is_further_rank
+from workbench.study.errors import EXIT_DISK, DiskError, DiskFullError
+from workbench.study.files import FULL, LOST, write_json
 from workbench.study.heartbeat import beat
 from workbench.study.locks import FileLock
 
@@ -66,13 +66,13 @@ def run(folder: Path, program: str, leash: int | None, append_log: bool = True) 
             write_json(folder / "attempt.json", {"kind": kind, "message": message})
         except Exception:
             pass  # the log and the note lie on the disk that may be full; the exit status says it then
-        return EXIT_DISK_FULL if kind == "disk full" else 1
+        return EXIT_DISK if kind in ("disk full", "disk") else 1
     finally:
         lock.release()
 
 
 def classify(error: BaseException) -> tuple[str, str]:
-    """Kind and message of a failure: 'oom', 'disk full', 'stopped' or 'error'."""
+    """Kind and message of a failure: 'oom', 'disk full', 'disk' (lost or read-only), 'stopped' or 'error'."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:
@@ -80,9 +80,11 @@ def classify(error: BaseException) -> tuple[str, str]:
         current = current.__cause__ or current.__context__
     for link in chain:
         text = str(link).lower()
-        full = isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = isinstance(link, OSError) and link.errno in FULL
         if full or isinstance(link, DiskFullError) or "no space left on device" in text:
             return "disk full", f"{link}"
+        if isinstance(link, DiskError) or (isinstance(link, OSError) and link.errno in LOST):
+            return "disk", f"{link}"
         out_of_memory = "out of memory" in text or "can't allocate memory" in text or "cannot allocate memory" in text
         if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError" or out_of_memory:
             return "oom", f"{type(link).__name__}: {link}"
@@ -91,7 +93,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     return "error", f"{type(error).__name__}: {error}"
 
 
-def _hold(leash: int) -> None:
+def wait_for_end_of_leash(leash: int) -> None:
     """Wait for the worker's end of the leash to be closed, which only its death or its will does."""
     while True:
         try:
@@ -101,6 +103,10 @@ def _hold(leash: int) -> None:
             continue
         except OSError:
             break
+
+
+def _hold(leash: int) -> None:
+    wait_for_end_of_leash(leash)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -116,7 +122,8 @@ def die_with_parent() -> None:
 def main() -> None:
     """Entry point of a child that is a fresh interpreter, and of its further ranks, without leash and lock."""
     folder, program = Path(sys.argv[1]), sys.argv[2]
-    if any(int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")):
+    adopt_task(os.environ)  # under a launch prefix; from every other child these variables are kept away
+    if is_further_rank(os.environ):
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         die_with_parent()
         importlib.import_module(program).run_cell(folder)

@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,22 +14,24 @@ from types import FrameType, TracebackType
 
 from workbench.study import plan as plans
 from workbench.study import provenance
-from workbench.study.errors import EXIT_DISK_FULL, EXIT_STOPPED, SweepError
-from workbench.study.files import check_writable, read_json, tail, write_bytes, write_json
+from workbench.study.errors import EXIT_DISK, EXIT_STOPPED, DiskError, SweepError
+from workbench.study.files import check_writable, is_same, read_json, state_of_disk, tail, write_bytes, write_json
 from workbench.study.lease import LEASE_SECONDS
 from workbench.study.ledger import Ledger, is_sqlite
 from workbench.study.locks import FileLock
 from workbench.study.names import inside
 from workbench.study.plan import Plan
+from workbench.study.preload import Preload
 from workbench.study.state import State, read_state
-from workbench.study.surroundings import child_environment, cores, device_groups, visible_gpus
+from workbench.study.surroundings import NETWORK, cores, device_groups, file_system, visible_gpus
 from workbench.study.worker import Options, start_arguments
 
 CELL_BYTES = 30_000_000  # what a small cell writes; a preflight, no promise
 POLL = 0.1
 SHOW_SECONDS = 0.5
-QUICK_DEATH = 3.0  # a worker that dies sooner cannot work at all
-QUICK_DEATHS = 3
+QUICK_DEATH = 3.0  # a worker that dies sooner, or by itself, may not be able to work at all
+DEATHS = 4  # so many errors in a row; 1, 2 and 4 seconds lie between them, in which a database may come back
+QUICK_DEATHS = 10  # so many signals in a row
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class _Slot:
     devices: tuple[str, ...]
     process: subprocess.Popen | None = None
     started: float = 0.0
-    quick_deaths: int = 0
+    deaths: int = 0
+    not_before: float = 0.0
     done: bool = False
 
 
@@ -67,12 +68,18 @@ class Conductor:
     show: Callable[[State], None] = lambda state: None
     say: Callable[[str], None] = lambda line: print(line, flush=True)
     _stops: int = field(default=0, init=False)
+    _preload: Preload | None = field(default=None, init=False)
 
     def run(self) -> int:
         """Run what is not done; returns the exit status: 0, 1 for failed cells, 74 for a full disk, 130 if stopped."""
         if is_sqlite(self.request.storage) and (self.request.workers or 1) > 1:
             raise SweepError(
                 "--storage sqlite: allows one worker. SQLite has no row locks: two would run cells twice. "
+                "Leave --storage out (a journal in the results folder), or use postgresql://."
+            )
+        if is_sqlite(self.request.storage) and (kind := file_system(self.request.results)) in NETWORK:
+            raise SweepError(
+                f"--storage sqlite: {self.request.results} lies on {kind}, where SQLite's locks do not hold. "
                 "Leave --storage out (a journal in the results folder), or use postgresql://."
             )
         root = inside(self.request.results, self.plan.study)
@@ -151,56 +158,37 @@ class Conductor:
         slots = self._slots(state.open)
         logs = root / "logs"
         logs.mkdir(exist_ok=True)
-        private = Path(tempfile.mkdtemp(prefix="workbench-"))  # a socket's path has 100 characters at most
-        server = None
         try:
             options = Options(
                 str(plan_file), self.request.program, "", self.request.storage, (), self.request.lease_seconds
             )
             if self.plan.run.devices == 1 and not self.plan.run.launch:
-                server = self._start_server(private / "s", logs)
-                options = Options(**{**vars(options), "server": str(private / "s")})
+                self._preload = Preload(self.request.program, logs / "forkserver.log")
+                self._preload.start()
+                options = Options(**{**vars(options), "server": str(self._preload.address)})
             return self._watch(root, slots, options, logs)
         finally:
             self._end(slots)
-            if server is not None and server.stdin is not None:
-                server.stdin.close()  # its sign to leave
-                try:
-                    server.wait(5)
-                except subprocess.TimeoutExpired:
-                    server.kill()
-                    server.wait()
-            shutil.rmtree(private, ignore_errors=True)
+            if self._preload is not None:
+                self._preload.close()
             shutil.rmtree(plan_file.parent, ignore_errors=True)
 
-    def _start_server(self, address: Path, logs: Path) -> subprocess.Popen:
-        """Start the fork server, and wait until its socket is there; its imports go on meanwhile."""
-        log = logs / "forkserver.log"
-        with open(log, "ab") as output:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "workbench.study.forkserver", str(address), self.request.program],
-                stdin=subprocess.PIPE, stdout=output, stderr=output,
-                env=child_environment(os.environ), start_new_session=True,
-            )  # fmt: skip
-        for _ in range(600):
-            if address.exists():
-                return server
-            if server.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise SweepError(f"The fork server did not start. Its log {log} ends with:\n{tail(log)}")
-
     def _watch(self, root: Path, slots: list[_Slot], options: Options, logs: Path) -> int:
+        identity = root.stat()
         shown = 0.0
         status = 0
         told = 0
         while not all(slot.done for slot in slots):
+            if not is_same(root, identity):  # workers end with this process' `finally`, and their cells with them
+                raise DiskError(f"{root}: was removed while the sweep ran. What was in it is lost.")
+            if self._preload is not None and (happened := self._preload.tend()):
+                self.say(happened)
             for index, slot in enumerate(slots):
                 status = max(status, self._tend(slot, index, root, options, logs))
             if self._stops > told:
                 told = self._stops
                 self._pass_on(slots)
-            if status == EXIT_DISK_FULL and not self._stops:
+            if status == EXIT_DISK and not self._stops:
                 self._stops = 1  # the others meet the same disk
                 told = 1
                 self._pass_on(slots)
@@ -226,6 +214,8 @@ class Conductor:
             if self._stops:
                 slot.done = True
                 return 0
+            if time.monotonic() < slot.not_before:
+                return 0
             arguments = start_arguments(root, Options(**{**vars(options), "devices": slot.devices}))
             with open(log, "ab") as output:
                 slot.process = subprocess.Popen(
@@ -240,17 +230,17 @@ class Conductor:
         if code == 0:
             slot.done = True
             return 0
-        if code == EXIT_DISK_FULL:
+        if code == EXIT_DISK:
             slot.done = True
-            self.say(
-                f"No room left on the disk. Finished cells are kept. Free some room and run the same command "
-                f"again.\n{tail(log, 1)}"
-            )
-            return EXIT_DISK_FULL
-        slot.quick_deaths = slot.quick_deaths + 1 if time.monotonic() - slot.started < QUICK_DEATH else 0
-        if slot.quick_deaths >= QUICK_DEATHS:
+            self.say(f"{state_of_disk(root)} Finished cells are kept.\n{tail(log, 1)}")
+            return EXIT_DISK
+        # By an error of its own, however late, it would die again; by a signal, an accident, only if at once.
+        own = code > 0 or time.monotonic() - slot.started < QUICK_DEATH
+        slot.deaths = slot.deaths + 1 if own else 0
+        slot.not_before = time.monotonic() + (2.0 ** (slot.deaths - 1) if code > 0 else 0.0)
+        if slot.deaths >= (DEATHS if code > 0 else QUICK_DEATHS):
             slot.done = True
-            self.say(f"A worker dies as soon as it starts ({code}). Its log {log} ends with:\n{tail(log)}")
+            self.say(f"A worker died {slot.deaths} times in a row ({code}). Its log {log} ends with:\n{tail(log)}")
             return 1
         reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         self.say(f"A worker died ({reason}); its cell goes back into the queue, and another worker starts.")

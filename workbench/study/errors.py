@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-EXIT_DISK_FULL = 74  # EX_IOERR of sysexits.h
+EXIT_DISK = 74  # EX_IOERR of sysexits.h
 EXIT_STOPPED = 130  # as a shell reports Ctrl-C
 
 
@@ -13,8 +13,12 @@ class SweepError(ValueError):
     """A sweep that cannot run as it is written or where it is: one readable message, raised before anything starts."""
 
 
-class DiskFullError(SweepError):
-    """No room left under the results folder. What is finished stays; the same command goes on when there is room."""
+class DiskError(SweepError):
+    """The results folder cannot be written any more. What is finished stays; the same command goes on later."""
+
+
+class DiskFullError(DiskError):
+    """No room left under the results folder."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import secrets
@@ -10,7 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from workbench.study.errors import DiskFullError, SweepError
+from workbench.study.errors import DiskError, DiskFullError, SweepError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LOST = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV)  # the disk or its server is gone
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
@@ -44,8 +48,13 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
 
 
 def explained(error: OSError, path: Path) -> OSError | SweepError:
-    """A full disk as DiskFullError with the remedy; any other error as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """A full disk as DiskFullError with the remedy, a lost one as DiskError; any other error as it is."""
+    if error.errno in LOST:
+        return DiskError(
+            f"{path}: cannot be written any more ({error.strerror}). What is finished is kept; run the same command "
+            "again when the disk is back."
+        )
+    if error.errno in FULL:
         return DiskFullError(
             f"{path}: no room left on the disk. What is finished is kept; free some room and run the same command "
             "again."
@@ -82,10 +91,11 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
             file.write(b"x" * 4096)
             file.flush()
             os.fsync(file.fileno())
+            check_locks(file.fileno(), folder)
         status = os.statvfs(folder)
     except OSError as error:
-        if isinstance(problem := explained(error, folder), SweepError):
-            raise problem from error
+        if error.errno in FULL:
+            raise explained(error, folder) from error
         raise SweepError(
             f"The results folder {folder} cannot be written ({error.strerror}). Nothing was started. "
             "Name another one with --results."
@@ -97,6 +107,39 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
             "are "
             "free. Nothing was started. Name another folder with --results."
         )
+
+
+def check_locks(descriptor: int, folder: Path) -> None:
+    """SweepError where the file system has no locks: two workers there would run the same cell."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise SweepError(
+            f"{folder}: its file system has no file locks ({error.strerror}). Nothing was started. Mount it with locks "
+            "(Lustre: -o flock; NFS: with lockd), or name another folder with --results."
+        ) from error
+
+
+def is_same(folder: Path, then: os.stat_result) -> bool:
+    """Whether this is still the folder that it was; another one may have taken its name."""
+    try:
+        now = folder.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a file server that does not answer at the moment
+    return (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+
+
+def state_of_disk(folder: Path) -> str:
+    """Why nothing can be written there, and what to do, in a sentence."""
+    try:
+        read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError as error:
+        return f"{folder} cannot be reached ({error.strerror}). Run the same command again when it can."
+    if read_only:
+        return f"{folder} has become read-only. Run the same command again when it can be written."
+    return "No room left on the disk. Free some room and run the same command again."
 
 
 def tail(path: Path, lines: int = 12, limit: int = 16_384) -> str:

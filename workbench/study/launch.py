@@ -16,18 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.study.child import EXIT_BUSY, LEASH
-from workbench.study.errors import EXIT_DISK_FULL
+from workbench.study.errors import EXIT_DISK
 from workbench.study.files import read_json, tail
 from workbench.study.heartbeat import last_beat
 from workbench.study.lease import RENEW_SECONDS
+from workbench.study.prefixed import PREFIX_GRACE
+from workbench.study.stacks import dump_stacks
+from workbench.study.surroundings import oom_kills
 
 STOP_GRACE = 60.0  # seconds for a child to write its checkpoint after STOP
 POLL = 0.05
+_LOST = -1_000  # no exit status of any process
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended. kind: 'ended', or why there is no result: oom, error, hung, late, stopped, busy, disk full."""
+    """How a child ended. kind: 'ended', or why there is no result: oom, error, killed, hung, late, stopped, busy,
+    lost, disk full, disk."""
 
     kind: str
     message: str = ""
@@ -52,6 +57,10 @@ class Child(ABC):
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
             pass  # gone already
+
+    def dump_stacks(self, log: Path) -> None:
+        """Let every process of the group write its stacks into its log."""
+        dump_stacks(self.pid, log)
 
     def signal_leader(self, number: int) -> None:
         """Send a signal to the leader."""
@@ -95,7 +104,7 @@ class _Forked(Child):
             raise ConnectionError(f"the fork server at {address} does not answer ({error})") from error
 
     def _message(self, timeout: float | None) -> dict:
-        """The next message, {} for none in time, {"exit": ...} once the server is gone: its children go with it."""
+        """The next message, {} for none in time, {"exit": _LOST} when the server is gone: its children go with it."""
         while b"\n" not in self._received:
             if not select.select([self._socket], [], [], timeout)[0]:
                 return {}
@@ -104,7 +113,7 @@ class _Forked(Child):
             except ConnectionResetError:
                 data = b""
             if not data:
-                return {"exit": -signal.SIGKILL}
+                return {"exit": _LOST}
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
         return dict(json.loads(line))
@@ -123,17 +132,19 @@ class CommandLauncher(Launcher):
     """Starts a fresh interpreter: for cells of several processes, and for a launch prefix."""
 
     def __init__(self, program: str, prefix: Sequence[str] = ()) -> None:
-        self._command = [*prefix, sys.executable, "-m", "workbench.study.child"]
+        holder = [sys.executable, "-m", "workbench.study.prefixed"] if prefix else []
+        self._command = [*holder, *prefix, sys.executable, "-m", "workbench.study.child"]
         self._program = program
-        self._leashed = not prefix  # a descriptor does not travel to another node; there the prefix ends its tasks
+        self._grace = PREFIX_GRACE + 1 if prefix else 0.0
 
     def start(self, folder: Path, environment: Mapping[str, str]) -> Child:
         """See Launcher."""
-        return _Spawned([*self._command, str(folder.resolve()), self._program], folder, environment, self._leashed)
+        return _Spawned([*self._command, str(folder.resolve()), self._program], folder, environment, self._grace)
 
 
 class _Spawned(Child):
-    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str], leashed: bool) -> None:
+    def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str], grace: float) -> None:
+        self._grace = grace  # seconds from the end of the leash to the end of the group
         end, self._leash = os.pipe()
         try:
             with open(folder / "log.txt", "ab") as log:
@@ -142,7 +153,7 @@ class _Spawned(Child):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**environment, **({LEASH: str(end)} if leashed else {})},
+                    env={**environment, LEASH: str(end)},
                     pass_fds=(end,),
                     start_new_session=True,
                 )
@@ -156,9 +167,20 @@ class _Spawned(Child):
     def poll(self) -> int | None:
         return self._process.poll()
 
+    def dump_stacks(self, log: Path) -> None:
+        """See Child. A launch prefix (srun) is asked too: it passes the signal on to tasks elsewhere."""
+        super().dump_stacks(log)
+        if self._grace:
+            self.signal_group(signal.SIGUSR1)
+            time.sleep(1.0)
+
     def close(self) -> None:
-        self.signal_group(signal.SIGKILL)
         os.close(self._leash)
+        try:
+            self._process.wait(self._grace)
+        except subprocess.TimeoutExpired:
+            pass  # killed next
+        self.signal_group(signal.SIGKILL)
         self._process.wait()
 
 
@@ -171,6 +193,7 @@ def watch(
     killed. STOP asks it to save and end; after 60 s the leader gets SIGTERM, then the group SIGKILL. SIGTERM to the
     whole group would leave ranks waiting for each other. The exit status is never taken for success.
     """
+    kills = oom_kills()
     started = time.monotonic()
     started_wall = time.time()
     renewed = stop_asked = 0.0
@@ -188,36 +211,34 @@ def watch(
                 time.sleep(2)
                 return Outcome("stopped", "did not stop when asked, and was killed")
             if hours is not None and now - started > 3600 * hours:
-                _dump_stacks(child)
+                child.dump_stacks(folder / "log.txt")
                 return Outcome("late", f"took longer than run.hours: {hours:g}")
             found = last_beat(folder)
             if found and time.time() - found[1] >= started_wall and found[1] > found[0].limit:
-                _dump_stacks(child)
+                child.dump_stacks(folder / "log.txt")
                 return Outcome("hung", f"silent for {found[1]:.0f} s in phase {found[0].phase}; stacks are in log.txt")
             time.sleep(POLL)
     finally:
         child.close()
-    return _outcome(status, folder, bool(stop_asked))
+    return _outcome(status, folder, bool(stop_asked), oom_kills() > kills)
 
 
-def _dump_stacks(child: Child) -> None:
-    child.signal_group(signal.SIGUSR1)
-    child.signal_group(signal.SIGCONT)  # a stopped process answers only when it goes on
-    time.sleep(1.0)
-
-
-def _outcome(status: int, folder: Path, stop_asked: bool) -> Outcome:
+def _outcome(status: int, folder: Path, stop_asked: bool, short_of_memory: bool) -> Outcome:
     attempt = read_json(folder / "attempt.json")
     if isinstance(attempt, dict):
         return Outcome(str(attempt.get("kind")), str(attempt.get("message")))
     if status == EXIT_BUSY:
         return Outcome("busy", "another process holds the cell")
-    if status == EXIT_DISK_FULL:
+    if status == EXIT_DISK:
         return Outcome("disk full", tail(folder / "log.txt", 1))
+    if status == _LOST:
+        return Outcome("lost", "the fork server died, and the cell with it")
     if status == 0:
         return Outcome("stopped" if stop_asked else "ended")
+    if status == -signal.SIGKILL and short_of_memory:
+        return Outcome("oom", "killed by the system (SIGKILL), which had no memory left")
     if status == -signal.SIGKILL:
-        return Outcome("killed", "killed by a signal (SIGKILL): by a person, or by the system when memory ran out")
+        return Outcome("killed", "killed by a signal (SIGKILL): by a person, or by a scheduler")
     if status < 0:
         return Outcome("error", f"died of {signal.Signals(-status).name}")
     return Outcome("error", f"exit status {status}: {tail(folder / 'log.txt', 1)}")

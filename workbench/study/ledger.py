@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.study import lease
 from workbench.study.digest import digest
 from workbench.study.errors import SweepError
-from workbench.study.locks import FileLock, JournalLock
+from workbench.study.locks import DatabaseLock, FileLock, JournalLock
 from workbench.study.plan import Cell, Plan
 from workbench.study.results import COMPLETE, cell_failure, cell_result
 
@@ -44,7 +44,7 @@ class Ledger:
         self._cells = {cell.key: cell for cell in plan.cells}
         self._order = {cell.key: index for index, cell in enumerate(plan.cells)}
         root.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(root / "claim.lock")
+        self._lock: FileLock | DatabaseLock = FileLock(root / "claim.lock")
         self._clock = root / ".clock"
         self._open(storage)
 
@@ -63,6 +63,9 @@ class Ledger:
                 direction="minimize" if minimise else "maximize",
                 load_if_exists=True,
             )
+        engine = getattr(self._storage, "engine", None)
+        if engine is not None and engine.dialect.name == "postgresql":
+            self._lock = DatabaseLock(engine, self._study.study_name)
 
     def _trials(self, *states: str) -> list[FrozenTrial]:
         from optuna.trial import TrialState

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import warnings
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 
 class FileLock:
@@ -49,6 +54,41 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class DatabaseLock:
+    """An advisory lock of PostgreSQL: held by a connection, and released when that ends, however it ends.
+
+    It holds between nodes whatever the file system of the results does. Not re-entrant.
+    """
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> DatabaseLock:
+        self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._ask("SELECT pg_advisory_lock(:key)")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._connection is not None
+        try:
+            self._ask("SELECT pg_advisory_unlock(:key)")
+        except Exception:
+            self._connection.invalidate()  # a broken connection holds no lock
+            raise
+        finally:
+            self._connection.close()
+
+    def _ask(self, statement: str) -> None:
+        from sqlalchemy import text
+
+        assert self._connection is not None
+        self._connection.execute(text(statement), {"key": self._key})
 
 
 class JournalLock:

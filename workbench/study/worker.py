@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from workbench.study import lease, plan, provenance
 from workbench.study.child import die_with_parent
-from workbench.study.errors import EXIT_DISK_FULL, DiskFullError, SweepError
+from workbench.study.errors import EXIT_DISK, DiskError, SweepError
 from workbench.study.files import explained, tail, write_json, write_text
 from workbench.study.launch import CommandLauncher, ForkLauncher, Launcher, Outcome, watch
 from workbench.study.ledger import Claim, Ledger
@@ -28,7 +28,8 @@ from workbench.study.plan import Cell, Plan, Task
 from workbench.study.results import cell_result
 from workbench.study.surroundings import child_environment
 
-UNCOUNTED = ("stopped", "busy", "disk full")  # not the cell's fault
+DISK = ("disk full", "disk")
+UNCOUNTED = ("stopped", "busy", "lost", *DISK)  # not the cell's fault
 IDLE_SECONDS = 0.5
 
 
@@ -55,7 +56,7 @@ class Worker:
         self._ledger = Ledger(self._plan, root, options.storage, options.lease_seconds)
 
     def run(self) -> None:
-        """Take cells until there are none. DiskFullError when the disk is full."""
+        """Take cells until there are none. DiskError when the disk is full or gone."""
         while not self._stop():
             claim = self._ledger.claim()
             if claim is not None:
@@ -78,9 +79,9 @@ class Worker:
         if counted:
             self._note_failure(claim, folder, outcome)
         self._ledger.fail(claim, outcome.kind, counted)
-        if outcome.kind == "disk full":
-            raise DiskFullError(outcome.message)
-        if outcome.kind == "busy":
+        if outcome.kind in DISK:
+            raise DiskError(outcome.message)
+        if outcome.kind in ("busy", "lost"):
             time.sleep(IDLE_SECONDS)
 
     def _attempt(self, claim: Claim, folder: Path) -> Outcome:
@@ -92,6 +93,8 @@ class Worker:
         environment["WORKBENCH_ATTEMPT"] = str(claim.attempt)
         try:
             child = self._launcher(cell).start(folder, environment)
+        except ConnectionError as error:
+            return Outcome("lost", str(error))
         except OSError as error:
             if isinstance(problem := explained(error, folder), SweepError):
                 raise problem from error
@@ -145,7 +148,7 @@ def start_arguments(root: Path, options: Options) -> list[str]:
 
 
 def main() -> None:
-    """Entry point. Exit status 0 when nothing is left to do, 74 for a full disk, 1 for a mistake."""
+    """Entry point. Exit status 0 when nothing is left to do, 74 for a full or lost disk, 1 for a mistake."""
     parent = os.getppid()
     die_with_parent()
     stopped = False
@@ -162,8 +165,8 @@ def main() -> None:
         Worker(Path(sys.argv[1]), options, lambda: stopped or os.getppid() != parent).run()
     except (SweepError, OSError) as error:
         problem = explained(error, Path(sys.argv[1])) if isinstance(error, OSError) else error
-        if isinstance(problem, DiskFullError):
-            _leave(EXIT_DISK_FULL, str(problem))
+        if isinstance(problem, DiskError):
+            _leave(EXIT_DISK, str(problem))
         if isinstance(problem, SweepError):
             _leave(1, str(problem))
         raise

@@ -96,7 +96,8 @@ class Keeper:
         if stop or save or is_over:
             module.recorder.flush()
             if self._folder is not None:
-                save_checkpoint(self._folder, {**self._identity, **module.training_state()})
+                state = module.training_state()
+                save_checkpoint(self._folder, {**self._identity, "metrics_bytes": module.recorder.sync(), **state})
                 self._on_save()
             self._saved_at = time.monotonic()
         self.stopped = stop and not is_over

@@ -17,6 +17,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 from transformers.utils import logging as transformers_logging
 
+from workbench.cluster import adopt_task, is_further_rank
 from workbench.config import dump, instantiate, load_yaml, training_part
 from workbench.diffusion import Draws, NoiseProcess, Sampler
 from workbench.distill.batches import Batches
@@ -63,8 +64,10 @@ class Run:
         check_training(self.config)
         train = self.config.train
         self.processes = train.devices * train.num_nodes
-        # The other ranks are this very command, started again by Lightning with LOCAL_RANK set.
-        self.is_main = self.processes == 1 or (_number("LOCAL_RANK") == 0 and _number("NODE_RANK") == 0)
+        # The other ranks are this very command, started by Lightning with LOCAL_RANK set, or by srun.
+        if self.processes > 1:
+            adopt_task(os.environ, self.processes)
+        self.is_main = self.processes == 1 or not is_further_rank(os.environ)
 
     def train(self) -> None:
         """Start or go on; returns when the student is trained and written. Errors as in workbench.train.run."""
@@ -109,7 +112,7 @@ class Run:
             teacher.to(trainer.strategy.root_device)
         if config.train.precision == "64-true":
             teacher.to(dtype=torch.float64)
-        state = load_checkpoint(self.folder)
+        state = load_checkpoint(self.folder, set_aside=self.is_main)
         module, draws = self._module(teacher, state["tick"] if state else 0)
         if self.is_main:
             self._write_json("provenance.json", provenance(teacher.sha256))
@@ -145,8 +148,9 @@ class Run:
                 num_nodes=train.num_nodes,
                 strategy="ddp" if self.processes > 1 else "auto",
                 precision=train.precision,
-                # On one node our own launcher alone counts: SLURM's inherited variables would change the world size.
-                plugins=[LightningEnvironment()] if train.num_nodes == 1 else None,
+                # Inherited variables of SLURM would change the world size, and Lightning's environment for it takes
+                # SIGUSR1 for an order to requeue the whole job. What srun does say, adopt_task has read.
+                plugins=[LightningEnvironment()],
                 max_epochs=1,
                 logger=False,
                 enable_checkpointing=False,
@@ -374,10 +378,6 @@ def _read_clock(folder: Path) -> float:
         return float(json.loads((folder / CLOCK).read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
-
-
-def _number(variable: str) -> int:
-    return int(os.environ.get(variable, "0"))
 
 
 def _write_text(path: Path, text: str) -> None:

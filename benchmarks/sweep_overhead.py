@@ -1,0 +1,209 @@
+"""What the sweep adds to its cells: `python benchmarks/sweep_overhead.py`.
+
+For 1 and 2 workers, on 24 real cells (a training and an evaluation of the embedded world, two seconds together):
+
+    sweep    wall time from the first cell's start to the last result, over the bare time. The goal is 1.10
+    naive    the same cells, a fresh interpreter each, over the bare time
+    preload  from the command to the first cell's start, in cells
+    closing  from the last result to the end of the command (tables, figures, page), in cells
+
+The bare time is what the same cells take one after the other in as many processes as there are workers, each with
+everything imported: (the sum of bare training and evaluation) / workers. Interleaved, forwards and backwards; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+GOAL = 1.10
+BARE = """
+import sys, time
+from pathlib import Path
+from workbench.cell import run_cell
+sys.stdin.readline()
+total = 0.0
+for folder in map(Path, sys.argv[1:]):
+    start = time.monotonic()
+    run_cell(folder)
+    total += time.monotonic() - start
+print(total)
+"""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Seconds of one sweep."""
+
+    preload: float
+    cells: float
+    closing: float
+
+
+def write_sweep(folder: Path, cells: int, updates: int) -> Path:
+    """A sweep of two arms on the embedded world, so small that the engine's own share would show."""
+    shift = "model.losses.reconstruction.target.shift"
+    raw = {
+        "question": "What does the sweep add to its cells?",
+        "base": str(ROOT / "sweeps" / "base" / "wardrobe.yaml"),
+        "set": {
+            "train.student_updates": updates, "train.batch_size": 4, "train.sample_every": 0, "train.probe_every": 0,
+            "train.reference_samples": 0, "train.accelerator": "cpu", "model.num_steps": 1,
+            "model.losses.reconstruction.target.steps": 1, "train.threads": 1, "data.size": 256,
+            "evaluation.num_images": 16, "evaluation.batch_size": 16, "evaluation.num_reference": 64,
+            "evaluation.teacher_steps": 0, "evaluation.diversity_prompts": 0, "evaluation.grid_images": 4,
+            "evaluation.num_inference_steps": 1,
+        },
+        "factors": {"shift": {"identity": {shift: "IdentityShift"}, "scale": {shift: "ScaleShift"}}},
+        "baseline": {"shift": "identity"},
+        "seeds": cells // 2,
+        "metrics": {"FD[judge]": "min"},
+        "run": {"retries": 0},
+    }  # fmt: skip
+    path = folder / "overhead.yaml"
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def environment() -> dict[str, str]:
+    """One thread a process, as a sweep's cells have."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**os.environ, **threads, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run_sweep(path: Path, results: Path, workers: int) -> Sweep:
+    """The real command in a results folder of its own."""
+    shutil.rmtree(results, ignore_errors=True)
+    start = time.time()
+    command = [sys.executable, "-m", "workbench.sweep", str(path), "--results", str(results), "--workers", str(workers)]
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    end = time.time()
+    study = results / path.stem
+    first = min(file.stat().st_mtime for file in study.glob("*/*/lock"))  # made by a cell as it starts
+    last = max(file.stat().st_mtime for file in study.glob("*/*/result.json"))
+    return Sweep(first - start, last - first, end - last)
+
+
+def copies(results: Path, study: str, to: Path, count: int | None = None) -> list[Path]:
+    """Fresh folders of a sweep's cells, with what a worker writes into them."""
+    shutil.rmtree(to, ignore_errors=True)
+    found = []
+    for index, source in enumerate(sorted((results / study).glob("*/*/evaluations.yaml"))[:count]):
+        folder = to / str(index)
+        folder.mkdir(parents=True)
+        for name in ("config.yaml", "evaluations.yaml"):
+            shutil.copy(source.with_name(name), folder / name)
+        found.append(folder)
+    return found
+
+
+def run_bare(folders: Sequence[Path], workers: int) -> float:
+    """The sum of bare training and evaluation over the number of workers, seconds."""
+    shares = [[str(folder) for folder in folders[i::workers]] for i in range(workers)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", BARE, *share], cwd=ROOT, env=environment(), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )
+        for share in shares
+    ]  # fmt: skip
+    for process in processes:  # all have imported everything before the first begins
+        assert process.stdin is not None
+    answers = [process.communicate("\n") for process in processes]
+    assert not any(process.returncode for process in processes)
+    return sum(float(out.splitlines()[-1]) for out, _ in answers) / workers
+
+
+def run_naive(folders: Sequence[Path], workers: int) -> float:
+    """Wall seconds of the same cells, each in a fresh interpreter, as many at a time as there are workers."""
+    waiting = list(folders)
+    running: list[subprocess.Popen] = []
+    start = time.monotonic()
+    while waiting or running:
+        while waiting and len(running) < workers:
+            command = [sys.executable, "-m", "workbench.study.child", str(waiting.pop(0)), "workbench.cell"]
+            running.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, env=environment(), start_new_session=True,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                )
+            )  # fmt: skip
+        for process in [process for process in running if process.poll() is not None]:
+            assert process.returncode == 0, process.args
+            running.remove(process)
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def measure(path: Path, scratch: Path, workers: int, repeats: int, naive_cells: int) -> dict[str, float]:
+    """The ratios at this number of workers."""
+    results = scratch / "results"
+    run_sweep(path, results, workers)  # fills the caches that all of them share
+    count = len(list((results / path.stem).glob("*/*/result.json")))
+    sweeps: list[Sweep] = []
+    bare: list[float] = []
+    naive: list[float] = []
+    steps: list[Callable[[], None]] = [
+        lambda: sweeps.append(run_sweep(path, results, workers)),
+        lambda: bare.append(run_bare(copies(results, path.stem, scratch / "bare"), workers)),
+        lambda: naive.append(run_naive(copies(results, path.stem, scratch / "naive", naive_cells), workers)),
+    ]
+    for repeat in range(repeats):
+        for step in steps if repeat % 2 == 0 else reversed(steps):
+            step()
+    cell = statistics.median(bare) * workers / count
+    return {
+        "sweep": statistics.median(s.cells for s in sweeps) / statistics.median(bare),
+        "naive": statistics.median(naive) / (cell * naive_cells / workers),
+        "preload": statistics.median(s.preload for s in sweeps) / cell,
+        "closing": statistics.median(s.closing for s in sweeps) / cell,
+        "cell": cell,
+    }
+
+
+def main() -> None:
+    """Print a line for each number of workers; exit status 1 if one is beyond the goal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=24, metavar="N", help="cells of a sweep, even (default 24)")
+    parser.add_argument("--naive-cells", type=int, default=6, metavar="N", help="cells of the naive way (default 6)")
+    parser.add_argument("--updates", type=int, default=8, metavar="N", help="of a cell's training: two seconds")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="interleaved repeats (default 3)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
+    options = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="workbench-overhead-"))
+    found = {}
+    try:
+        path = write_sweep(scratch, options.cells, options.updates)
+        print(f"{options.cells} cells, {options.repeats} repeats, {len(os.sched_getaffinity(0))} cores")
+        print(f"{'workers':>7} {'sweep':>7} {'naive':>7} {'preload':>8} {'closing':>8}")
+        for workers in options.workers:
+            found[workers] = measure(path, scratch, workers, options.repeats, options.naive_cells)
+            r = found[workers]
+            print(
+                f"{workers:>7} {r['sweep']:>7.2f} {r['naive']:>7.2f} {r['preload']:>8.1f} {r['closing']:>8.1f}",
+                flush=True,
+            )
+            print(f"        a bare cell: {r['cell']:.1f} s", file=sys.stderr)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    reached = all(r["sweep"] <= GOAL for r in found.values())
+    print(f"{'goal':>7} {GOAL:>7.2f} {'reached' if reached else 'missed'}")
+    print(json.dumps({str(workers): r for workers, r in found.items()}), file=sys.stderr)
+    sys.exit(0 if reached else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Many runs started at the same moment: each has a folder of its own, and a folder has one owner."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.counts import count
+from tests.reliability.trainings import Trainings, assert_equal_runs, config
+from workbench.training.command import default_run_dir
+
+OWN = """
+import sys, time
+from pathlib import Path
+from workbench.training.errors import RunFolderError
+from workbench.training.guards import owned
+sys.stdin.readline()
+try:
+    with owned(Path(sys.argv[1])):
+        print("mine", flush=True)
+        sys.stdin.readline()
+except RunFolderError as error:
+    print("in use" if "in use" in str(error) else error, flush=True)
+"""
+
+
+def test_of_sixteen_owners_of_a_folder_one_gets_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OWN, str(tmp_path / "run")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(16)]  # type: ignore[call-overload]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = Counter(process.stdout.readline().strip() for process in processes)
+    for process in processes:
+        process.communicate("\n")
+    assert answers == {"mine": 1, "in use": 15}
+
+
+def test_every_configuration_has_a_folder_of_its_own(tiny_teacher_path: Path) -> None:
+    runs = [{**config(tiny_teacher_path), "seed": seed} for seed in range(16)]
+    assert len({default_run_dir(Path("base.yaml"), run) for run in runs}) == 16
+
+
+@pytest.mark.slow
+def test_sixteen_trainings_at_once(
+    trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path, counted: Callable[[str], None]
+) -> None:
+    """Half of them are the same run: one of these trains, the others are told that it does."""
+    starts = count("STARTS", 16)
+    same = config(tiny_teacher_path, updates=2)
+    runs = [(same, tmp_path / "same")] * (starts // 2)
+    runs += [({**same, "seed": seed}, tmp_path / f"seed{seed}") for seed in range(1, starts - starts // 2 + 1)]
+    started = [trainee.start(settings, folder)[0] for settings, folder in runs]
+    answers = [one.wait(600) for one in started]
+    # Whoever came after the end of the first found it finished, which is no error either.
+    assert set(answers[: starts // 2]) <= {0, 2} and 0 in answers
+    assert all("in use by another process" in one.log() for one, answer in zip(started, answers, strict=True) if answer)
+    assert answers[starts // 2 :] == [0] * (starts - starts // 2)
+    assert len({(folder / "student.safetensors").read_bytes() for _, folder in runs}) == starts - starts // 2 + 1
+    trainee.finish(same, tmp_path / "alone")
+    assert_equal_runs(tmp_path / "alone", tmp_path / "same")
+    counted(f"R14: {starts} trainings started at once, {starts // 2} of them the same run: {starts // 2 + 1} folders")
