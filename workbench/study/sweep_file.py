@@ -90,7 +90,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
     """As `read_sweep`, for a mapping that was read from `path`."""
     for key in raw:
         if key not in KEYS:
-            raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, KEYS)}")
+            raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, (*KEYS, 'search'))}")
     factors = _factors(raw.get("factors"), f"{path}, factors")
     evaluate = _factors(raw.get("evaluate"), f"{path}, evaluate")
     _check_factors(factors, f"{path}, factors")

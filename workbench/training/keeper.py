@@ -30,6 +30,7 @@ class Keeper:
         diagnostics, probe_latents: for the exposure gap; None without real images.
         stop: asked after every tick; True saves and ends the training.
         progress: what the user sees.
+        on_update: called after every update of the student, on every rank.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Keeper:
         probe_latents: Tensor | None,
         stop: Callable[[], bool] | None,
         progress: Progress,
+        on_update: Callable[[Distillation], None] | None = None,
     ) -> None:
         self._module = module
         self._folder = folder
@@ -61,6 +63,7 @@ class Keeper:
         self._probe_latents = probe_latents
         self._stop = stop
         self._progress = progress
+        self._on_update = on_update
         self._saved_at = time.monotonic()
         self.stopped = False
         module.wants = self.wants
@@ -82,6 +85,8 @@ class Keeper:
         is_over = module.tick == module.total_ticks
         if module.tick > module.warmup_ticks:
             self._look(module.update, is_over)
+            if self._on_update is not None and not is_over:
+                self._on_update(module)
         self._progress.show(module.update, _note(module))
         if stop or save or is_over:
             module.recorder.flush()

@@ -34,6 +34,7 @@ class Line:
     diverged: tuple[str, ...]  # "diverged @12", one a seed
     failed: tuple[str, ...]
     inert: bool  # every metric bit-equal to the baseline's in every seed
+    pruned: tuple[str, ...] = ()  # "pruned @50": trials of a search
 
 
 @dataclass(frozen=True)
