@@ -72,7 +72,7 @@ def start(path: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
 def run(path: Path, *more: str, status: int = 0, **environment: str) -> str:
     """Run it to its end, which must have this status; returns what it said."""
     process = start(path, *more, **environment)
-    out = process.communicate(timeout=150)[0]
+    out = process.communicate(timeout=500)[0]
     assert process.returncode == status, out
     return out
 
@@ -116,7 +116,7 @@ def optuna_states(path: Path, storage: str | None = None) -> Counter[str]:
     return Counter(trial.state.name for trial in study.trials)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -34,7 +34,6 @@ from workbench.report import main as report
 from workbench.study import plan as plans
 from workbench.study.results import cell_result
 
-
 UPPER = 15.5  # of the distance half-way: some points of the space are above, some below
 
 
@@ -254,7 +253,7 @@ def test_report_notebook_and_copy_read_the_folder(calm: Path, tmp_path: Path, ca
         assert (target / name).read_bytes() == (root_of(calm) / name).read_bytes()
     assert not list(target.rglob("steps.txt")) and str(tmp_path.parent) not in (target / "search.json").read_text()
     study = open_study(root_of(calm))
-    assert len([row for row in study.plan.rows]) == 8
+    assert len(study.plan.rows) == 8
     confirmed = open_study(root_of(calm) / "tune-confirm")
     assert confirmed.table.columns[0].metric == "FD[judge]"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,8 +70,10 @@ class SearchLedger:
                 pruner=make_pruner(self._search.pruner),
                 load_if_exists=True,
             )
-            if self.study.user_attrs.get("objectives") is None:
-                self.study.set_user_attr("objectives", list(self._search.objectives))
+            if not self.study.metric_names:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+                    self.study.set_metric_names(list(self._search.objectives))  # the dashboard's axes
 
     # ---- the record --------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from workbench.study.sweep_file import _check_factors as check_factors
 from workbench.study.sweep_file import _overrides as check_overrides
 
 Values = Mapping[str, Value]  # parameter -> value; only those that exist
-MAX_CORNERS = 64  # combinations of extremes; beyond, one parameter at a time
+MAX_CORNERS = 32  # combinations of extremes; beyond, one parameter at a time
 NUMBER_KEYS = ("low", "high", "log", "step", "key", "under")
 CHOICE_KEYS = ("choices", "key", "under")
 # A trial and its confirmation differ in these; a search cannot choose them.
@@ -35,7 +35,7 @@ class Space:
         return merged(*(p.overrides(values[p.name]) for p in self.parameters if p.name in values))
 
     def corners(self) -> list[dict[str, Value]]:
-        """Points whose parameters are at their extremes: every combination, or up to 64 of them one at a time.
+        """Points whose parameters are at their extremes: all combinations, or, of more than 32, one at a time.
 
         Each bound and each choice occurs at least once, under the choices that it needs.
         """
