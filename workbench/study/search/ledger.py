@@ -259,6 +259,8 @@ class SearchLedger:
         """The trial was stopped for its value at `percent` of its updates. Its files stay; it counts."""
         with self._lock:
             record, trial = self._mine(claim)
+            if record.user_attrs.get("token") != claim.token:
+                return  # somebody took us for dead, and decides now
             result = {
                 "key": claim.cell.key, "training": claim.cell.training, "status": PRUNED, "step": f"{percent} %",
                 "percent": percent, "value": value,
@@ -273,8 +275,8 @@ class SearchLedger:
         """
         with self._lock:
             record, trial = self._mine(claim)
-            if record.state.is_finished():
-                return True
+            if record.state.is_finished() or record.user_attrs.get("token") != claim.token:
+                return True  # somebody took us for dead
             if counted and claim.attempt >= self._retries:
                 self._tell(record, standing(trial, self._root))
                 return False

@@ -22,6 +22,7 @@ NOT_HERE = {
     "factors": "a search has a space instead of factors",
     "baseline": "the baseline is the configuration of base and set",
     "design": "a search has no design",
+    "primary": "a search's objectives are its primary metrics",
     "arms": "a search's rows are its trials",
     "seeds": "the trials train with search.seed, the confirmation with search.confirm.seeds",
 }

@@ -13,6 +13,7 @@ from workbench.study.results import COMPLETE
 from workbench.study.search.confirming import pareto
 from workbench.study.search.spec import Search
 from workbench.study.search.trials import OPEN, STATES, Standing, best
+from workbench.study.tables.model import Column
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,8 +46,7 @@ def counted(search: Search, standings: Sequence[Standing]) -> str:
 
 def header(search: Search) -> list[str]:
     """The heads of the columns."""
-    arrows = {"min": "↓", "max": "↑"}
-    metrics = [f"{name} {arrows[direction]}" for name, direction in search.sweep.metrics.items()]
+    metrics = [f"{name} {Column(name, way, (), '', 0).arrow}" for name, way in search.sweep.metrics.items()]
     looks = ["on the way"] if search.intermediate else []
     return ["trial", *metrics, *looks, *(parameter.name for parameter in search.space.parameters)]
 
