@@ -125,5 +125,6 @@ def test_a_claim_that_died_while_it_wrote_its_folder_is_taken_up(tmp_path: Path,
     claim = found.claim()
     assert claim is not None
     (tmp_path / "results" / "trial-000" / lost).unlink()
+    (tmp_path / "results" / claim.cell.folder / "alive").unlink()  # it had not come so far
     again = ledger(tmp_path).claim()
     assert again is not None and again.cell == claim.cell and names(found) == [(0, "RUNNING")]

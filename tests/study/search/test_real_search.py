@@ -31,6 +31,7 @@ search:
         none: {model.losses.reconstruction.target.shift: IdentityShift}
         scale: {model.losses.reconstruction.target.shift: ScaleShift}
     gamma: {under: {shift: scale}, key: model.losses.reconstruction.target.shift.factor, low: 0.5, high: 0.9}
+set: {evaluation.num_reference: 40, evaluation.diversity_prompts: 0, evaluation.teacher_steps: 0}
 run: {retries: 0}
 """
 
@@ -71,7 +72,7 @@ def test_two_ranks_look_together(tmp_path: Path, tiny_teacher_path: Path, tiny_c
     raw = yaml.safe_load(SEARCH)
     raw["search"] |= {"trials": 1, "confirm": "none", "pruner": {"class_path": "ThresholdPruner", "upper": 1e-9}}
     raw["run"] |= {"devices": 2}
-    raw["set"] = {"train.student_updates": 40}
+    raw["set"] |= {"train.student_updates": 40}
     path = write(tmp_path, tiny_teacher_path, yaml.safe_dump(raw, sort_keys=False))
     run(path, tiny_clip_path)
     (found,) = Trials(tmp_path / "results" / "tiny").standings()
