@@ -68,7 +68,7 @@ def confirmation(planner: TrialPlanner, chosen: Sequence[Standing], resolve: Res
         replace(
             sweep,
             name=search.confirmation,
-            question=f"{sweep.question or search.study} Is what the search found better than its base?",
+            question="Is what the search found better than its base, on other seeds and other prompts?",
             set={**sweep.set, **REPORT},
             arms={"baseline": {}, **arms},
             baseline_arm="baseline",

@@ -32,7 +32,7 @@ def draw_search(search: Search, standings: Sequence[Standing], root: Path) -> li
         Drawn(
             _save(_history(search, standings, complete), root / "figures" / "history.png"),
             f"{search.objective} of the trials on the tune half, in the order of asking; the line is the "
-            "best so far, crosses are the last values of pruned trials, on fewer images.",
+            "best so far, crosses at the edge are pruned trials.",
         ),
         Drawn(
             _save(_slices(search, complete), root / "figures" / "slices.png"),
@@ -55,7 +55,7 @@ def _canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figur
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, sharey=True)
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -72,12 +72,13 @@ def _history(search: Search, standings: Sequence[Standing], complete: Sequence[S
     values = [s.scores[search.objective] for s in complete]
     least = search.objectives[search.objective] == "min"
     axes.plot(numbers, values, "o", color="0.45", markersize=5, label="complete")
-    pruned = [(s.trial.number, s.looks[-1][1]) for s in standings if s.state == PRUNED and s.looks]
-    if pruned:
-        axes.plot(*zip(*pruned, strict=True), "x", color="tab:red", markersize=5, label="pruned")
-    axes.step(
-        numbers, list(accumulate(values, min if least else max)), where="post", color="black", label="best so far"
-    )
+    pruned = [s.trial.number for s in standings if s.state == PRUNED]
+    if pruned:  # at the edge: their last values were measured on fewer images, which is another scale
+        edge = axes.get_xaxis_transform()
+        axes.plot(pruned, [0.97] * len(pruned), "x", color="tab:red", markersize=5, transform=edge, label="pruned")
+    best = list(accumulate(values, min if least else max))
+    last = max(s.trial.number for s in standings)
+    axes.step([*numbers, last], [*best, best[-1]], where="post", color="black", label="best so far")
     axes.set_xlabel("trial")
     axes.set_ylabel(f"{search.objective} ({'lower' if least else 'higher'} is better)")
     axes.legend(fontsize=8)

@@ -105,6 +105,7 @@ def _confirmed(search: Search, found: Standing, plan: Plan | None, table: Table 
             ends = [number(end, column.decimals, sign=True) for end in (comparison.low, comparison.high)]
             text += f" [{', '.join(ends)}]" if comparison.is_interval else f" ({' to '.join(ends)})"
         word = "better than the base" if figure.bold else "not shown to be better than the base"
+        word += "" if comparison.is_interval else " (an interval needs three seeds)"
         parts.append(f"{text} to the base, {comparison.better}/{comparison.n} seeds: {word}")
     return f"Confirmed on {len(plan.seeds)} other seeds and the report half: {'; '.join(parts)}."
 

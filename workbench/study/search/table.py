@@ -54,7 +54,7 @@ def header(search: Search) -> list[str]:
 def line(search: Search, found: Standing, front: Sequence[Standing] = ()) -> list[str]:
     """The texts of one trial, as many as there are heads."""
     name = found.trial.name + (" (Pareto)" if found in front else "")
-    texts = [name if found.state in (COMPLETE, OPEN) else f"{name}, {found.note if found.looks else found.state}"]
+    texts = [name if found.state in (COMPLETE, OPEN) else f"{name}, {found.state}"]
     for metric in search.sweep.metrics:
         texts.append(f"{found.scores[metric]:.4g}" if metric in found.scores else "…" if found.state == OPEN else "")
     if search.intermediate:
@@ -102,7 +102,9 @@ def terminal_trials(search: Search, standings: Sequence[Standing], most: int | N
 
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     for index, head in enumerate(header(search)):
-        grid.add_column(Text(head), justify="right" if 0 < index <= len(search.sweep.metrics) else "left")
+        grid.add_column(
+            Text(head), justify="right" if 0 < index <= len(search.sweep.metrics) else "left", no_wrap=not index
+        )
     for cells in _lines(search, standings, most):
         grid.add_row(*map(Text, cells))  # FD[judge] is no markup
     if most is not None and len(standings) > most:
