@@ -133,6 +133,7 @@ def look_at_an_ablation(folder: Path, storage: str | None) -> None:
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_running_ablation_on_the_journal(tmp_path: Path) -> None:
     look_at_an_ablation(tmp_path, None)
 

@@ -89,6 +89,18 @@ def test_what_the_parser_refuses_counts_and_says_why(tmp_path: Path) -> None:
     assert [s.state for s in standings] == ["refused", "complete", "refused"] and standings[0].note == "not these"
 
 
+def test_other_values_of_the_same_experiment_are_not_run_twice(tmp_path: Path) -> None:
+    same = {"a": {"model.shift": "none"}, "b": {"model.shift": {"kind": "none", "factor": None}}}
+    found = ledger(tmp_path, trials=2, space={"shift": {"choices": same}})
+    claim = found.claim()
+    assert claim is not None
+    assert found.claim() is None and not found.is_idle()
+    standings = Trials(tmp_path / "results").standings()
+    assert [s.state for s in standings] == ["open", "refused"] and standings[
+        1
+    ].note == "the same experiment as trial-000"
+
+
 def test_a_result_without_the_objective_is_a_failure(tmp_path: Path) -> None:
     found = ledger(tmp_path)
     claim = found.claim()

@@ -86,6 +86,7 @@ def test_the_same_command_again_does_nothing(calm: Path) -> None:
     assert {name: (root_of(calm) / name).read_bytes() for name in names} == before
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_from_the_ones_that_are_there(calm: Path, tmp_path: Path) -> None:
     shutil.copytree(root_of(calm), tmp_path / "results" / "tune")
     path = write(tmp_path, raw_search(trials=9))
@@ -101,7 +102,7 @@ def test_another_space_is_another_search(calm: Path, tmp_path: Path) -> None:
     assert "trial-000: is a trial of another search" in out and "--fresh" in out and "Traceback" not in out
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_more_workers_run_as_many_trials_each_once(tmp_path: Path, count: int) -> None:
     path = write(tmp_path, raw_search(trials=10, confirm="none"))
     run(path, "--workers", str(count))
@@ -225,6 +226,7 @@ def better(a: Any, b: Any) -> bool:
     return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_a_result(tmp_path: Path) -> None:
     space = {"train.learning_rate": {"low": 8.9e-3, "high": 9.5e-3}}
     path = write(tmp_path, raw_search(trials=4, space=space, confirm="none"))
@@ -233,6 +235,7 @@ def test_a_trial_that_diverges_is_a_result(tmp_path: Path) -> None:
     assert "diverged" in (root_of(path) / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
     path = write(tmp_path, raw_search(trials=3, confirm="none"), sleep=0.2)
     process = start(path, "--workers", "1")

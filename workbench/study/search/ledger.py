@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.study import lease
 from workbench.study import plan as plans
-from workbench.study.files import write_json
+from workbench.study.files import write_json, write_text
 from workbench.study.ledger import Claim, open_storage
 from workbench.study.locks import FileLock
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, PRUNED
 from workbench.study.search.optunas import make_pruner
 from workbench.study.search.parameters import Value
+from workbench.study.search.planning import trial_name
 from workbench.study.search.proposing import Proposal, propose
 from workbench.study.search.resolver import Refused
 from workbench.study.search.spec import Search
@@ -192,36 +193,29 @@ class SearchLedger:
         if proposal is None:  # the parser refused points, so that fewer are left than the file promises
             proposal = Proposal(taken[0])
             self._add(number, proposal.values)
-            return self._note(number, proposal.values, None, "every point of the space is taken")
+            return self._note(Trial(number, dict(proposal.values), None, "every point of the space is taken"))
         self._add(number, proposal.values, proposal.system)
         return self._write(number, proposal.values)
 
     def _write(self, number: int, values: Mapping[str, Value]) -> Trial:
         """The trial's folder, from its values."""
         assert self._resolve is not None, "only a worker claims"
+        folder = self._root / trial_name(number)
         try:
             text = self._resolve(number, values)
         except Refused as error:
-            return self._note(number, values, None, str(error))
-        return self._note(number, values, text, "")
+            return self._note(Trial(number, dict(values), None, str(error)))
+        write_text(folder / "plan.json", text)
+        trial = Trial(number, dict(values), plans.load(folder))
+        others = [t for t in self._files.read() if t.plan is not None and t.number != number]
+        twin = next((t for t in others if t.cell.key == trial.cell.key), None)
+        if twin is not None:  # other values, the same experiment: a parameter without effect there
+            (folder / "plan.json").unlink()
+            trial = Trial(number, dict(values), None, f"the same experiment as {twin.name}")
+        return self._note(trial)
 
-    def _note(self, number: int, values: Mapping[str, Value], text: str | None, refused: str) -> Trial:
-        trial = Trial(number, dict(values), None, refused)
-        write_trial(self._root, self._key, trial, text)
-        if text is None:
-            return trial
-        trial = Trial(number, dict(values), plans.load(self._root / trial.name))
-        twin = next(
-            (
-                t
-                for t in self._files.read()
-                if t.plan is not None and t.number != number and t.cell.key == trial.cell.key
-            ),
-            0,
-        )
-        if twin:  # other values, the same experiment: a parameter without effect there
-            (self._root / trial.name / "plan.json").unlink()
-            return self._note(number, values, None, f"the same experiment as {twin.name}")
+    def _note(self, trial: Trial) -> Trial:
+        write_trial(self._root, self._key, trial)
         return trial
 
     def _take(self, record: FrozenTrial, trial: Trial) -> Claim:

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.study import plan as plans
 from workbench.study.errors import SweepError
-from workbench.study.files import read_json, write_json, write_text
+from workbench.study.files import read_json, write_json
 from workbench.study.plan import Cell, Plan
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, PRUNED, cell_failure, cell_result
 from workbench.study.search.parameters import Value
@@ -61,14 +61,10 @@ class Standing:
         return tuple(self.scores[name] for name in objectives)
 
 
-def write_trial(root: Path, key: str, trial: Trial, plan_text: str | None) -> None:
-    """Write the trial's folder: its plan first, trial.json last."""
-    folder = root / trial.name
-    folder.mkdir(parents=True, exist_ok=True)
-    if plan_text is not None:
-        write_text(folder / "plan.json", plan_text)
+def write_trial(root: Path, key: str, trial: Trial) -> None:
+    """Write trial.json, after the trial's plan.json: what it says no longer changes."""
     write_json(
-        folder / "trial.json",
+        root / trial.name / "trial.json",
         {"search": key, "trial": trial.number, "values": dict(trial.values), "refused": trial.refused},
     )
 
