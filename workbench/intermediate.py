@@ -47,7 +47,7 @@ class Looks:
         self._metric = str(wanted["metric"])
         self._updates = int(config["train"]["student_updates"])
         self._at = {math.ceil(percent * self._updates / 100): int(percent) for percent in wanted["at"]}
-        self._main = not any(int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "NODE_RANK"))
+        self._main = not any(int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
     def __call__(self, module: Distillation) -> None:
         """Look, if it is time."""

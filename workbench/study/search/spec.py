@@ -141,7 +141,10 @@ def _rest(raw: Mapping[str, Any], path: Path, objectives: Mapping[str, str], see
     metrics = {**objectives, **further}
     sweep = parse_sweep({**rest, "metrics": metrics, "arms": {"baseline": {}}, "seeds": list(seeds)}, path)
     slug(f"{sweep.name}-confirm", f"{path}: the study")
-    if any(key == "evaluation.prompts" for key in sweep.set):
+    levels = [overrides for factor in sweep.evaluate for overrides in factor.levels.values()]
+    if any("evaluation.prompts" in overrides for overrides in levels):
+        raise SweepError(f"{path}, evaluate: a search reports on the report half. Remove evaluation.prompts.")
+    if "evaluation.prompts" in sweep.set:
         raise SweepError(
             f"{path}, set.evaluation.prompts: a search chooses on the tune half of the prompts and reports on the "
             "other. Remove the key."
