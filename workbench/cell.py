@@ -18,6 +18,7 @@ from workbench.cluster import is_further_rank
 from workbench.distill.module import Diverged
 from workbench.evaluation.run import evaluate_run
 from workbench.evaluation.selection import select_snapshot
+from workbench.intermediate import Looks
 from workbench.study.files import read_json, write_json
 from workbench.study.heartbeat import Steps, beat
 from workbench.training.run import Run
@@ -38,7 +39,7 @@ def run_cell(folder: Path) -> None:
     started = time.monotonic()
     result = {"key": wanted["key"], "training": wanted["training"], "status": "complete"}
     if wanted["training"] is not None:
-        step = _train(folder, config, wanted["training"])
+        step = _train(folder, config, wanted["training"], wanted.get("intermediate"))
         if _is_further_rank():
             return  # it was there for the training only
         if step is not None:
@@ -60,8 +61,11 @@ def _is_further_rank() -> bool:
     return is_further_rank(os.environ)
 
 
-def _train(folder: Path, config: dict[str, Any], training: str) -> int | None:
-    """Train unless that is done; returns the last sound step of a training that diverged, or None."""
+def _train(folder: Path, config: dict[str, Any], training: str, intermediate: dict[str, Any] | None) -> int | None:
+    """Train unless that is done; returns the last sound step of a training that diverged, or None.
+
+    intermediate: when to look at the student on the way, and how; see workbench.intermediate.
+    """
     done = read_json(folder / "training.json")
     if isinstance(done, dict) and done.get("training") == training:
         return None
@@ -70,7 +74,8 @@ def _train(folder: Path, config: dict[str, Any], training: str) -> int | None:
     if not _is_further_rank():
         beat(folder, "training", 0.0, LOADING_LIMIT)
     try:
-        Run(config, folder, stop=_stop(folder, updates), quiet=True).train()
+        looks = None if intermediate is None else Looks(folder, config, intermediate, TRAINING_SHARE)
+        Run(config, folder, stop=_stop(folder, updates), quiet=True, on_update=looks).train()
     except Diverged as error:
         return error.step
     finally:

@@ -29,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from workbench.study.progress import console_of_width
     from workbench.study.publish import publish
     from workbench.study.reference import copy_reference
+    from workbench.study.search.folder import holds_search
     from workbench.study.tables import terminal
 
     try:
+        if holds_search(options.study):
+            return _report_search(options.study, options.copy_to)
         plan = load(options.study)
         table = publish(plan, options.study)
         if options.copy_to is not None:
@@ -48,6 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.copy_to is not None:
         console.print(f"Copied to {options.copy_to}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _report_search(study: Path, target: Path | None) -> int:
+    """As main, for the folder of a search. SweepError as there."""
+    from workbench.study.progress import console_of_width
+    from workbench.study.search.publish import publish_search
+    from workbench.study.search.reference import copy_search
+    from workbench.study.search.running import show
+
+    console = console_of_width()
+    show(publish_search(study), study, console)
+    if target is not None:
+        copy_search(study, target)
+        console.print(f"Copied to {target}", markup=False, soft_wrap=True)
     return 0
 
 

@@ -3,6 +3,7 @@
     python -m workbench.sweep sweeps/ablate_shift.yaml          run it; the same command again goes on where it stopped
     python -m workbench.sweep sweeps/ablate_shift.yaml --plan   what would run, and how long; nothing starts
 
+A file with `search:` instead of `factors:` looks for the best values of a space (sweeps/tune_method.yaml explains it).
 A second start of the same command, here or on another machine that sees the results folder, joins as more workers.
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.study.conductor import Request
     from workbench.study.plan import Plan
     from workbench.study.planning import Resolve
 
@@ -77,18 +79,22 @@ def main(
 
 
 def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, lease_seconds: float | None) -> int:
-    from workbench.study.conductor import Conductor, Request
+    from workbench.study.conductor import Conductor
     from workbench.study.files import check_writable
-    from workbench.study.lease import LEASE_SECONDS
     from workbench.study.plan import load
     from workbench.study.planning import make_plan
     from workbench.study.progress import Progress, console_of_width
     from workbench.study.publish import publish
-    from workbench.study.sweep_file import read_sweep
+    from workbench.study.reading import read_yaml
+    from workbench.study.search.spec import is_search
+    from workbench.study.sweep_file import parse_sweep
     from workbench.study.tables import terminal
 
     console = console_of_width()
-    sweep = read_sweep(options.file)
+    raw = read_yaml(options.file)
+    if is_search(raw):
+        return _search(raw, options, resolve, program, lease_seconds)
+    sweep = parse_sweep(raw, options.file)
     if not options.plan:
         check_writable(options.results)
     if resolve is None:
@@ -102,15 +108,7 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
         _print_plan(plan, options, console, measure=resolve is None)
         return 0
     root = options.results / plan.study
-    request = Request(
-        results=options.results,
-        program=program,
-        workers=options.workers,
-        storage=options.storage,
-        fresh=options.fresh,
-        lease_seconds=lease_seconds or LEASE_SECONDS,
-        sweep_file=options.file,
-    )
+    request = _request(options, program, lease_seconds)
     with Progress(plan, root, console) as progress:
         progress.say(_head(plan))
         conductor = Conductor(plan, request, progress.show, progress.say)
@@ -120,6 +118,42 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
         f"Written to {root}: table.md, table.csv, table.tex, report.html, figures/", markup=False, soft_wrap=True
     )
     return status
+
+
+def _request(options: argparse.Namespace, program: str, lease_seconds: float | None) -> Request:
+    from workbench.study.conductor import Request
+    from workbench.study.lease import LEASE_SECONDS
+
+    return Request(
+        results=options.results,
+        program=program,
+        workers=options.workers,
+        storage=options.storage,
+        fresh=options.fresh,
+        lease_seconds=lease_seconds or LEASE_SECONDS,
+        sweep_file=options.file,
+    )
+
+
+def _search(
+    raw: dict[str, Any], options: argparse.Namespace, resolve: Resolve | None, program: str, lease: float | None
+) -> int:
+    """A file with `search:` instead of `factors:`."""
+    from workbench.study.errors import SweepError
+    from workbench.study.progress import console_of_width
+    from workbench.study.search.running import run_search
+    from workbench.study.search.spec import parse_search
+
+    search = parse_search(raw, options.file)
+    if options.only:
+        raise SweepError("--only: a search has no arms to choose from. Leave it out.")
+
+    def hours(config: Mapping[str, Any], passes: float) -> str:
+        return _hours(config, search.sweep.run.devices, options, passes)
+
+    request = _request(options, program, lease)
+    real, console = resolve or _real_resolve(), console_of_width()
+    return run_search(search, request, real, console, options.plan, hours if resolve is None else None)
 
 
 def _real_resolve() -> Resolve:
@@ -164,17 +198,17 @@ def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: 
     lines = [_head(plan), f"To do: {len(left)} of {len(plan.cells)} cells, {training + scoring:,.0f} network passes "
              f"({training:,.0f} in training, {scoring:,.0f} in sampling)"]  # fmt: skip
     if measure and left:
-        lines.append(_hours(plan, options, training + scoring))
+        lines.append(_hours(plan.cells[-1].config, plan.run.devices, options, training + scoring))
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _hours(plan: Plan, options: argparse.Namespace, passes: float) -> str:
+def _hours(config: Mapping[str, Any], devices: int, options: argparse.Namespace, passes: float) -> str:
     from workbench.study.progress import duration
     from workbench.study.surroundings import cores
     from workbench.timing import seconds_a_pass
 
-    seconds, device = seconds_a_pass(plan.cells[-1].config, options.results / ".cache")
-    workers = options.workers or (1 if device == "cuda" else max(1, cores() // plan.run.devices))
+    seconds, device = seconds_a_pass(config, options.results / ".cache")
+    workers = options.workers or (1 if device == "cuda" else max(1, cores() // devices))
     return (
         f"About {duration(passes * seconds / workers)} with {workers} workers at {1000 * seconds:.2f} ms a pass and "
         "sample "

@@ -59,7 +59,7 @@ def run(path: Path, clip: Path) -> None:
         "TINY_CLIP": str(clip),
         "WORKBENCH_CACHE": str(path.parent / "cache"),
     }
-    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=1500)
     logs = "\n".join(file.read_text()[-3000:] for file in path.parent.glob("results/tiny/*/*/log.txt"))
     assert done.returncode == 0, done.stdout + done.stderr + logs
 

@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -20,7 +21,7 @@ from workbench.study.lease import LEASE_SECONDS
 from workbench.study.ledger import Ledger, is_sqlite
 from workbench.study.locks import FileLock
 from workbench.study.names import inside
-from workbench.study.plan import Plan
+from workbench.study.plan import Cell, Plan
 from workbench.study.preload import Preload
 from workbench.study.state import State, read_state
 from workbench.study.surroundings import NETWORK, cores, device_groups, file_system, visible_gpus
@@ -87,7 +88,7 @@ class Conductor:
         active = FileLock(self.request.results / f".{self.plan.study}.active")
         if self.request.fresh:
             self._set_aside(root, active)
-        check_writable(root, CELL_BYTES * sum(not (root / c.folder / "result.json").exists() for c in self.plan.cells))
+        check_writable(root, CELL_BYTES * self._left(root))
         if not active.acquire(wait=False, shared=True):
             raise SweepError(f"{root} is being set aside by another --fresh. Run this again in a moment.")
         sqlite = FileLock(root / "sqlite.lock")
@@ -107,6 +108,30 @@ class Conductor:
         finally:
             sqlite.release()
             active.release()
+
+    # What differs where the cells are not known beforehand: workbench.study.search.conductor.
+
+    def _left(self, root: Path) -> int:
+        """About how many cells are still to be run."""
+        return sum(not (root / cell.folder / "result.json").exists() for cell in self.plan.cells)
+
+    def _cells(self, root: Path) -> Iterable[Cell]:
+        return self.plan.cells
+
+    def _restock(self, root: Path) -> None:
+        Ledger(self.plan, root, self.request.storage, self.request.lease_seconds).restock()
+
+    def _state(self, root: Path) -> State:
+        return read_state(self.plan, root)
+
+    def _worker(self, root: Path, options: Options) -> list[str]:
+        """The command that starts a worker."""
+        return start_arguments(root, options)
+
+    @contextmanager
+    def _served(self, options: Options) -> Iterator[Options]:
+        """The options of the workers, while what they may ask of this process is there to be asked."""
+        yield options
 
     def _set_aside(self, root: Path, active: FileLock) -> None:
         """--fresh deletes nothing: the study moves to study.1, study.2, ..."""
@@ -150,9 +175,8 @@ class Conductor:
         return [_Slot(groups[i] if groups else ()) for i in range(count)]
 
     def _work(self, root: Path, plan_file: Path) -> int:
-        ledger = Ledger(self.plan, root, self.request.storage, self.request.lease_seconds)
-        ledger.restock()
-        state = read_state(self.plan, root)
+        self._restock(root)
+        state = self._state(root)
         if state.open == 0:
             return 1 if state.failed else 0
         slots = self._slots(state.open)
@@ -166,7 +190,8 @@ class Conductor:
                 self._preload = Preload(self.request.program, logs / "forkserver.log")
                 self._preload.start()
                 options = Options(**{**vars(options), "server": str(self._preload.address)})
-            return self._watch(root, slots, options, logs)
+            with self._served(options) as served:
+                return self._watch(root, slots, served, logs)
         finally:
             self._end(slots)
             if self._preload is not None:
@@ -195,9 +220,9 @@ class Conductor:
             now = time.monotonic()
             if now - shown > SHOW_SECONDS:
                 shown = now
-                self.show(read_state(self.plan, root))
+                self.show(self._state(root))
             time.sleep(POLL)
-        state = read_state(self.plan, root)
+        state = self._state(root)
         self.show(state)
         if status:
             return status
@@ -216,7 +241,7 @@ class Conductor:
                 return 0
             if time.monotonic() < slot.not_before:
                 return 0
-            arguments = start_arguments(root, Options(**{**vars(options), "devices": slot.devices}))
+            arguments = self._worker(root, Options(**{**vars(options), "devices": slot.devices}))
             with open(log, "ab") as output:
                 slot.process = subprocess.Popen(
                     arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -266,7 +291,7 @@ class Conductor:
                 slot.process.wait()
 
     def _report_failures(self, root: Path) -> None:
-        for cell in self.plan.cells:
+        for cell in self._cells(root):
             failure = read_json(root / cell.folder / "failure.json")
             if isinstance(failure, dict) and failure.get("key") == cell.key:
                 seed = "" if cell.seed is None else f", seed {cell.seed}"

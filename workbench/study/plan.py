@@ -119,9 +119,14 @@ def _missing(key: str) -> Cell:
     raise KeyError(key)
 
 
+def as_text(plan: Plan) -> str:
+    """What plan.json holds. Its keys keep their order: the first metric is the objective."""
+    return json.dumps({"format": FORMAT, **asdict(plan)}, indent=1, allow_nan=False) + "\n"
+
+
 def save(plan: Plan, folder: Path) -> None:
-    """Write folder/plan.json. Its keys keep their order: the first metric is the objective."""
-    write_text(folder / "plan.json", json.dumps({"format": FORMAT, **asdict(plan)}, indent=1, allow_nan=False) + "\n")
+    """Write folder/plan.json."""
+    write_text(folder / "plan.json", as_text(plan))
 
 
 def load(folder: Path) -> Plan:

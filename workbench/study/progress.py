@@ -92,10 +92,13 @@ class Progress:
             return
         if time.monotonic() - self._table_at > TABLE_SECONDS:
             self._table_at = time.monotonic()
-            self._table = terminal(build_table(self._plan, collect(self._plan, self._root)), blocks=1)
+            self._table = self._so_far()
         rows = [Text(_running(running), style="dim") for running in state.running]
         # What a low terminal cuts off is the end of the table.
         self._live.update(Group(Text(summary, style="bold"), *rows, self._table), refresh=True)
+
+    def _so_far(self) -> RenderableType:
+        return terminal(build_table(self._plan, collect(self._plan, self._root)), blocks=1)
 
     def _summary(self, state: State) -> str:
         left = self._eta(state)

@@ -13,6 +13,7 @@ from workbench.study.files import read_json
 from workbench.study.plan import Cell, Entry, Plan
 
 COMPLETE, DIVERGED, FAILED, MISSING = "complete", "diverged", "failed", "missing"
+PRUNED = "pruned"  # a trial of a search that was stopped for its intermediate value
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,16 @@ class Value:
     metrics: Mapping[str, float] = field(default_factory=dict)
     num_images: int | None = None
     extractors: Mapping[str, str] = field(default_factory=dict)  # name -> hash
-    note: str = ""  # "diverged @12", or why it failed
+    note: str = ""  # "diverged @12", "pruned @50", or why it failed
     facts: Mapping[str, float] = field(default_factory=dict)  # see facts.py; empty where the plan asks for none
 
 
 def cell_result(plan: Plan, cell: Cell, root: Path) -> dict[str, Any] | None:
-    """The cell's result.json if it answers every task of the cell (or says that the training diverged), else None."""
+    """The cell's result.json if it answers every task (or says that the cell diverged or was pruned), else None."""
     result = read_json(root / cell.folder / "result.json")
     if not isinstance(result, dict) or result.get("training") != cell.training:
         return None
-    if result.get("status") == DIVERGED:
+    if result.get("status") in (DIVERGED, PRUNED):
         return result
     evaluations = result.get("evaluations")
     if result.get("status") != COMPLETE or not isinstance(evaluations, dict):
@@ -73,6 +74,8 @@ def _value(entry: Entry, cell: Cell, result: Any, failure: dict[str, Any] | None
     if isinstance(result, dict) and result.get("training") == cell.training:
         if result.get("status") == DIVERGED:
             return Value(entry, DIVERGED, note=f"diverged @{result.get('step')}")
+        if result.get("status") == PRUNED:
+            return Value(entry, PRUNED, note=f"pruned @{result.get('step')}")
         found = (result.get("evaluations") or {}).get(entry.task)
         if isinstance(found, dict):
             return Value(entry, COMPLETE, _numbers(found.get("metrics")), found.get("n"), found.get("extractors") or {})

@@ -100,7 +100,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
     """As `read_sweep`, for a mapping that was read from `path`."""
     for key in raw:
         if key not in KEYS:
-            raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, KEYS)}")
+            raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, (*KEYS, 'search'))}")
     check_budget(raw, path)
     factors = _factors(raw.get("factors"), f"{path}, factors", path.parent)
     evaluate = _factors(raw.get("evaluate"), f"{path}, evaluate", path.parent)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from workbench.study import lease, plan, provenance
 from workbench.study.child import die_with_parent
@@ -43,6 +43,7 @@ class Options:
     storage: str | None = None
     devices: tuple[str, ...] = ()  # its GPUs
     lease_seconds: float = lease.LEASE_SECONDS
+    resolver: str = ""  # address of the configuration's parser, where cells are made while the study runs
 
 
 class Worker:
@@ -53,7 +54,10 @@ class Worker:
         self._options = options
         self._stop = stop
         self._plan: Plan = plan.load(Path(options.plan).parent)
-        self._ledger = Ledger(self._plan, root, options.storage, options.lease_seconds)
+        self._ledger = self._open_ledger()
+
+    def _open_ledger(self) -> Ledger:
+        return Ledger(self._plan, self._root, self._options.storage, self._options.lease_seconds)
 
     def run(self) -> None:
         """Take cells until there are none. DiskError when the disk is full or gone."""
@@ -73,6 +77,8 @@ class Worker:
             (folder / "failure.json").unlink(missing_ok=True)
             self._ledger.finish(claim)
             return
+        if self._ended_early(claim, outcome):
+            return
         if outcome.kind == "ended":
             outcome = Outcome("error", "the child ended without a result")
         counted = outcome.kind not in UNCOUNTED
@@ -84,11 +90,20 @@ class Worker:
         if outcome.kind in ("busy", "lost"):
             time.sleep(IDLE_SECONDS)
 
+    def _ended_early(self, claim: Claim, outcome: Outcome) -> bool:
+        """Whether the child was stopped because the cell is done with, result or not."""
+        return False
+
+    def _asked_to_stop(self, claim: Claim, folder: Path) -> Callable[[], bool]:
+        """What decides, while the child runs, whether it is asked to save and end."""
+        return self._stop
+
     def _attempt(self, claim: Claim, folder: Path) -> Outcome:
         cell = claim.cell
         for name in ("STOP", "attempt.json", "heartbeat"):
             (folder / name).unlink(missing_ok=True)
         self._write_inputs(cell, folder)
+        stop = self._asked_to_stop(claim, folder)
         environment = child_environment(os.environ, self._options.devices, keep_cluster=bool(self._plan.run.launch))
         environment["WORKBENCH_ATTEMPT"] = str(claim.attempt)
         try:
@@ -99,7 +114,7 @@ class Worker:
             if isinstance(problem := explained(error, folder), SweepError):
                 raise problem from error
             return Outcome("error", f"the child could not be started: {error}")
-        return watch(child, folder, lambda: lease.renew(folder), self._stop, self._plan.run.hours)
+        return watch(child, folder, lambda: lease.renew(folder), stop, self._plan.run.hours)
 
     def _launcher(self, cell: Cell) -> Launcher:
         """A fork for a cell of one process, a fresh interpreter for what Lightning has to start again by itself."""
@@ -113,16 +128,19 @@ class Worker:
         import yaml
 
         write_text(folder / "config.yaml", yaml.safe_dump(_plain(cell.config), sort_keys=False), durable=False)
-        wanted = {
-            "key": cell.key,
-            "training": cell.training,
-            "evaluations": [_wanted(task) for task in cell.tasks],
-        }
-        write_text(folder / "evaluations.yaml", yaml.safe_dump(wanted, sort_keys=False), durable=False)
+        wanted = yaml.safe_dump(_plain(self._wanted(cell)), sort_keys=False)
+        write_text(folder / "evaluations.yaml", wanted, durable=False)
         if not (folder / "provenance.json").exists():  # the training writes its own, which knows more
             write_json(
                 folder / "provenance.json", {**provenance.gather(), "assets": dict(self._plan.assets)}, durable=False
             )
+
+    def _wanted(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "key": cell.key,
+            "training": cell.training,
+            "evaluations": [_wanted(task) for task in cell.tasks],
+        }
 
     def _note_failure(self, claim: Claim, folder: Path, outcome: Outcome) -> None:
         if claim.attempt < self._plan.run.retries:
@@ -142,12 +160,12 @@ def _plain(value: object) -> object:
     return json.loads(json.dumps(value))
 
 
-def start_arguments(root: Path, options: Options) -> list[str]:
-    """The command of a worker."""
-    return [sys.executable, "-m", "workbench.study.worker", str(root), json.dumps(asdict(options))]
+def start_arguments(root: Path, options: Options, module: str = "workbench.study.worker") -> list[str]:
+    """The command of a worker; `module` is the one whose worker it is."""
+    return [sys.executable, "-m", module, str(root), json.dumps(asdict(options))]
 
 
-def main() -> None:
+def main(kind: type[Worker] = Worker) -> None:
     """Entry point. Exit status 0 when nothing is left to do, 74 for a full or lost disk, 1 for a mistake."""
     parent = os.getppid()
     die_with_parent()
@@ -162,7 +180,7 @@ def main() -> None:
     raw = json.loads(sys.argv[2])
     options = Options(**{**raw, "devices": tuple(raw["devices"])})
     try:
-        Worker(Path(sys.argv[1]), options, lambda: stopped or os.getppid() != parent).run()
+        kind(Path(sys.argv[1]), options, lambda: stopped or os.getppid() != parent).run()
     except (SweepError, OSError) as error:
         problem = explained(error, Path(sys.argv[1])) if isinstance(error, OSError) else error
         if isinstance(problem, DiskError):
@@ -182,8 +200,8 @@ def _leave(status: int, message: str) -> NoReturn:
 
 
 def _wanted(task: Task) -> dict:
-    wanted = {"key": task.key, "evaluation": _plain(task.settings)}
-    return wanted | ({"select": _plain(task.select)} if task.select else {})
+    wanted = {"key": task.key, "evaluation": task.settings}
+    return wanted | ({"select": task.select} if task.select else {})
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Keeper:
         on_save: called after every checkpoint that this process writes.
         stop: asked after every tick; True saves and ends the training.
         progress: what the user sees.
+        on_update: called after every update of the student, on every rank.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Keeper:
         on_save: Callable[[], None],
         stop: Callable[[], bool] | None,
         progress: Progress,
+        on_update: Callable[[Distillation], None] | None = None,
     ) -> None:
         self._module = module
         self._folder = folder
@@ -68,6 +70,7 @@ class Keeper:
         self._on_save = on_save
         self._stop = stop
         self._progress = progress
+        self._on_update = on_update
         self._saved_at = time.monotonic()
         self.stopped = False
         module.wants = self.wants
@@ -92,6 +95,8 @@ class Keeper:
             # Before the checkpoint: a run that goes on from it never comes back to this update.
             if self._folder is not None and module.update in self._snapshots:
                 write_student(module, self._snapshots[module.update], self._identity["teacher"])
+            if self._on_update is not None and not is_over:
+                self._on_update(module)
         self._progress.show(module.update, _note(module))
         if stop or save or is_over:
             module.recorder.flush()

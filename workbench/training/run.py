@@ -54,13 +54,19 @@ class Run:
     """
 
     def __init__(
-        self, resolved: dict[str, Any], folder: Path, stop: Callable[[], bool] | None = None, quiet: bool = False
+        self,
+        resolved: dict[str, Any],
+        folder: Path,
+        stop: Callable[[], bool] | None = None,
+        quiet: bool = False,
+        on_update: Callable[[Distillation], None] | None = None,
     ) -> None:
         self.resolved = resolved
         self.config = instantiate(resolved)
         self.folder = folder
         self.stop = stop
         self.quiet = quiet
+        self.on_update = on_update  # see Keeper; it may look, but not touch
         check_training(self.config)
         train = self.config.train
         self.processes = train.devices * train.num_nodes
@@ -229,6 +235,7 @@ class Run:
             progress=Progress(
                 train.student_updates, module.update, sys.stderr if self.is_main and not self.quiet else None
             ),
+            on_update=self.on_update,
         )
         return keeper
 

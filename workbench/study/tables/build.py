@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from workbench.study.facts import shown
 from workbench.study.plan import Plan, Row
-from workbench.study.results import COMPLETE, DIVERGED, FAILED, Value
+from workbench.study.results import COMPLETE, DIVERGED, FAILED, PRUNED, Value
 from workbench.study.statistics import compare, gap_closed, holm, improves, mean, percent_of
 from workbench.study.sweep_file import Levels
 from workbench.study.tables.model import Block, Column, Figure, Line, Table
@@ -51,6 +51,7 @@ def _block(plan: Plan, levels: Levels, values: Sequence[Value]) -> Block:
                 failed=tuple(value.note for value in mine if value.status == FAILED),
                 inert=bool(compared) and all(comparison.inert for comparison in compared),
                 facts={name: _fact(name, row, mine) for name in plan.columns},
+                pruned=tuple(value.note for value in mine if value.status == PRUNED),
             )
         )
     family = sum(row.kind == "arm" for row in plan.rows) - 1

@@ -35,6 +35,7 @@ class Line:
     failed: tuple[str, ...]
     inert: bool  # every metric bit-equal to the baseline's in every seed
     facts: Mapping[str, str] = field(default_factory=dict)  # by name, as they are shown
+    pruned: tuple[str, ...] = ()  # "pruned @50": trials of a search
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ def _figure(figure: Figure, column: Column, line: Line, is_primary: bool) -> Tex
             f"diverged {len(line.diverged)}/{line.seeds or 1}",
             ", ".join(d.removeprefix("diverged ") for d in line.diverged),
         )
+    if line.pruned:
+        return Text("pruned", ", ".join(note.removeprefix("pruned ") for note in line.pruned))
     if figure.mean is None:
         return Text("…" if not line.complete else "–")
     below = "" if figure.comparison is None else difference(figure.comparison, column.decimals)
