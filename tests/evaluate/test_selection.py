@@ -70,6 +70,13 @@ def test_the_best_on_tune_is_chosen_and_report_is_not_looked_at(
     assert scores[f"{most['snapshot']:g}"] == max(scores.values())
 
 
+def test_only_the_extractor_of_the_metric_looks() -> None:
+    both = ["judge", "efficientnet-lite0"]
+    assert selection._needed("FD[judge]", both) == ["judge"]
+    assert selection._needed("recall[efficientnet-lite0]", both) == ["efficientnet-lite0"]
+    assert selection._needed("CLIP[wardrobe]", both) == selection._needed("saturation", both) == both
+
+
 def test_equal_scores_take_the_later_snapshot(
     snapshots: Path, tiny_teacher_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def select_snapshot(
             "diversity_prompts": report["diversity_prompts"] if rule["on"].startswith("diversity") else 0,
             "teacher_steps": report["teacher_steps"] if rule["on"].startswith("teacher/") else 0,
             "grid_images": 0,
+            "extractors": _needed(rule["on"], report["extractors"]),
         }
         metrics = _finished(folder, settings) or evaluate_run(
             {**config, "evaluation": settings},
@@ -54,6 +55,12 @@ def select_snapshot(
     sign = -1 if rule["direction"] == "max" else 1
     best = min(shares, key=lambda share: (sign * scores[share], -share))
     return {"snapshot": best, "on": rule["on"], "scores": {f"{share:g}": scores[share] for share in shares}}
+
+
+def _needed(metric: str, extractors: list[str]) -> list[str]:
+    """The extractor that the metric is measured with, if it names one of these: others take time and decide nothing."""
+    name = metric.partition("[")[2].rpartition("]")[0]
+    return [spec for spec in extractors if spec.partition(":")[0] == name] or extractors
 
 
 def _finished(folder: Path, settings: Mapping[str, Any]) -> dict[str, float] | None:

@@ -42,8 +42,8 @@ def canvas(width: float, height: float) -> tuple[Canvas, Any]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=FONT)
-    axes.xaxis.label.set_size(FONT + 1)
-    axes.yaxis.label.set_size(FONT + 1)
+    axes.xaxis.label.set_fontsize(FONT + 1)
+    axes.yaxis.label.set_fontsize(FONT + 1)
     axes.set_axisbelow(True)
     return figure, axes
 
