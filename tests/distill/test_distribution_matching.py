@@ -104,7 +104,7 @@ def test_it_vanishes_where_student_and_data_are_one_distribution(normalise: bool
 
 def test_only_the_teacher_is_guided() -> None:
     update = update_at(guidance=3.0, data=STUDENT)
-    seen: list[tuple[int, int]] = []  # batch of the teacher's network, of the fake-score network
+    seen: list[int] = []  # batch of the teacher's network, of the fake-score network
     loss = prepared(normalise=False)
     for denoiser in (update.teacher.denoiser, loss.fake.network):  # type: ignore[attr-defined]
         denoiser.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
@@ -157,7 +157,7 @@ def train(loss: Any, ticks: int) -> tuple[float, float]:
         loss.train_critic(update)
         if tick >= ticks * 3 // 4:
             tail.append((float(mean.detach()), float(std.detach())))
-    return tuple(torch.tensor(tail).mean(0).tolist())  # type: ignore[return-value]
+    return tuple(torch.tensor(tail).mean(0).tolist())
 
 
 def test_a_student_trained_with_it_finds_the_datas_spread_where_fresh_noise_alone_collapses() -> None:

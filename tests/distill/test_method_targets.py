@@ -204,7 +204,12 @@ class TestRandomShift:
         for seed in range(50):
             state = state_at(process, 667, seed=seed)
             first, second = shift.at(state, process), shift.at(state, process)
-            assert isinstance(first, Tensor) and torch.equal(first, second) and first.shape == (4,)
+            assert (
+                isinstance(first, Tensor)
+                and isinstance(second, Tensor)
+                and torch.equal(first, second)
+                and first.shape == (4,)
+            )
             seen += first.tolist()
         assert min(seen) >= 300 and max(seen) <= 500
         assert 390 < sum(seen) / len(seen) < 410  # uniform: 400, SD 4.1

@@ -227,7 +227,8 @@ def _solve_each(
     fractions = torch.arange(steps, 0, -1, dtype=torch.float64)[:, None]  # (k, 1)
     # halves are exact in float64 and round to even, as in `teacher_timesteps`
     times = (start.cpu().double() * fractions / steps).round().long().clamp(min=1).to(x_t.device)  # (k, B)
-    x_t, memory = x_t.detach(), {}
+    x_t = x_t.detach()
+    memory: dict[str, Any] = {}
     for t, t_next in zip(times, times[1:], strict=False):
         pred = denoise(x_t, t)
         x_t = sampler.step(process, x_t, t, t_next, pred, denoise=denoise, memory=memory, noise=_keyed(None, 0))
