@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from workbench.study.errors import SweepError, did_you_mean
@@ -95,11 +96,11 @@ class Space:
         return chosen
 
 
-def parse_space(raw: Any, where: str) -> Space:
-    """The space of a file. SweepError, with place and remedy, for whatever is wrong with it."""
+def parse_space(raw: Any, where: str, folder: Path) -> Space:
+    """The space of a file in `folder`. SweepError, with place and remedy, for whatever is wrong with it."""
     if not isinstance(raw, dict) or not raw:
         raise SweepError(f"{where}: name at least one parameter, as train.learning_rate: {{low: 1e-4, high: 1e-3}}.")
-    space = Space(tuple(_parameter(name, spec, f"{where}.{name}") for name, spec in raw.items()))
+    space = Space(tuple(_parameter(name, spec, f"{where}.{name}", folder) for name, spec in raw.items()))
     check_factors(tuple(parameter.factor() for parameter in space.parameters), where)
     for parameter in space.parameters:
         for key in (key for value in parameter.extremes() for key in parameter.overrides(value)):
@@ -111,7 +112,7 @@ def parse_space(raw: Any, where: str) -> Space:
     return space
 
 
-def _parameter(name: str, spec: Any, where: str) -> Parameter:
+def _parameter(name: str, spec: Any, where: str, folder: Path) -> Parameter:
     if not isinstance(spec, dict):
         raise SweepError(f"{where}: needs bounds, {{low: 0.5, high: 1.0}}, or {{choices: [...]}}, but is {spec!r}.")
     known = CHOICE_KEYS if "choices" in spec else NUMBER_KEYS
@@ -125,9 +126,9 @@ def _parameter(name: str, spec: Any, where: str) -> Parameter:
         raise SweepError(f"{where}.under: must name a parameter and its choice, but is {under!r}.")
     under = {parent: as_name(level) for parent, level in under.items()}
     if "choices" in spec:
-        return Choice(name, _levels(name, spec, where), under=under)
+        return Choice(name, _levels(name, spec, where, folder), under=under)
     key = _key(name, spec, where)
-    check_overrides({key: 0}, where)
+    check_overrides({key: 0}, where, folder)
     low, high, log, step = (spec.get(word) for word in ("low", "high", "log", "step"))
     for word, value in (("low", low), ("high", high)):
         if not _is_number(value):
@@ -155,7 +156,7 @@ def _key(name: str, spec: Mapping[str, Any], where: str) -> str:
     return key
 
 
-def _levels(name: str, spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _levels(name: str, spec: Mapping[str, Any], where: str, folder: Path) -> dict[str, Any]:
     choices = spec["choices"]
     if isinstance(choices, list) and all(not isinstance(choice, dict | list) for choice in choices):
         key = _key(name, spec, where)
@@ -170,7 +171,10 @@ def _levels(name: str, spec: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     if len(levels) < 2 or repeated:
         raise SweepError(f"{where}.choices: give at least two different ones.")
-    return {slug(label, f"{where}: the choice"): check_overrides(o, f"{where}.{label}") for label, o in levels.items()}
+    return {
+        slug(label, f"{where}: the choice"): check_overrides(overrides, f"{where}.{label}", folder)
+        for label, overrides in levels.items()
+    }
 
 
 def _is_number(value: Any) -> bool:

@@ -112,7 +112,7 @@ def parse_search(raw: Mapping[str, Any], path: Path, base: Path | None = None) -
     intermediate = _intermediate(spec.get("intermediate"), f"{where}.intermediate", pruner is not None)
     if intermediate and len(objectives) > 1:
         raise SweepError(f"{where}.intermediate: has no use with several objectives, which allow no pruner. Remove it.")
-    space = parse_space(spec.get("space"), f"{where}.space")
+    space = parse_space(spec.get("space"), f"{where}.space", path.parent)
     size = space.size()
     if size is not None and size < trials:
         raise SweepError(
