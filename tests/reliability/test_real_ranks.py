@@ -28,10 +28,10 @@ tiny_clip_path = evaluation.tiny_clip_path  # a fixture of another room
 SCRIPT = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
 
 
-def write(folder: Path, teacher: Path, run: dict[str, Any], **train: Any) -> Path:
+def write(folder: Path, teacher: Path, run: dict[str, Any], updates: int = 8, **train: Any) -> Path:
     """One arm, one seed, two ranks."""
     folder.mkdir()
-    settings = config(teacher, updates=8, **train)
+    settings = config(teacher, updates=updates, **train)
     settings["evaluation"] |= {"num_images": 8, "batch_size": 8}
     (folder / "base.yaml").write_text(yaml.safe_dump(settings))
     raw = {"question": "Does it survive?", "base": "base.yaml", "arms": {"only": {}}, "baseline": "only",
@@ -135,9 +135,11 @@ def test_a_frozen_rank(
     tiny_clip_path: Path,
     counted: Callable[[str], None],
 ) -> None:
-    path = write(tmp_path / "frozen", tiny_teacher_path, {"devices": 2, "retries": 0})
+    path = write(tmp_path / "frozen", tiny_teacher_path, {"devices": 2, "retries": 0}, updates=2000)
     process = start(path, tiny_clip_path)
     until(lambda: begun(path, 0.0), seconds=900)
+    # The deadline of the first five steps, which may compile and allocate, is ten minutes.
+    until(lambda: json.loads((cell_of(path) / "heartbeat").read_text())["limit"] < 600, seconds=900)
     there = ranks(path)
     os.kill(there[1], signal.SIGSTOP)
     frozen = time.monotonic()
