@@ -119,6 +119,23 @@ def test_search_json_gives_the_search_back_in_its_order(tmp_path: Path) -> None:
     assert (again.trials, again.sampler, again.confirm) == (search.trials, search.sampler, search.confirm)
 
 
+def test_a_file_of_overrides_is_written_out_for_whoever_has_it_not(tmp_path: Path) -> None:
+    (tmp_path / "method.yaml").write_text("base: base.yaml\nset: {model.shift: scale}\n")
+    space = {"shift": {"choices": {"none": {}, "scale": {"file": "method.yaml"}}}, **LR}
+    search = search_of(tmp_path, space=space, set={"file": "method.yaml", "train.updates": 4})
+    root = tmp_path / "elsewhere"
+    root.mkdir()
+    write_folder(root, search, "abc")
+    (tmp_path / "method.yaml").unlink()
+    again, _ = read_folder(root)
+    assert (
+        again.space.overrides({"shift": "scale"})
+        == {"model.shift": "scale"}
+        == search.space.overrides({"shift": "scale"})
+    )
+    assert again.sweep.set == {"model.shift": "scale", "train.updates": 4}
+
+
 def test_a_trial_is_hashed_as_an_arm_of_an_ablation_would_be(tmp_path: Path) -> None:
     """The same configuration written as a level has the same training: a search and a sweep agree on what is what."""
     from tests.study.fakes import sweep

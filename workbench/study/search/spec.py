@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workbench.study.config_file import with_files
 from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.metric_names import check_metric
 from workbench.study.names import slug
@@ -92,6 +93,7 @@ def parse_search(raw: Mapping[str, Any], path: Path, base: Path | None = None) -
     for key, why in NOT_HERE.items():
         if key in raw:
             raise SweepError(f"{path}: {key} and search exclude each other: {why}.")
+    raw = _expanded(raw, path)
     where = f"{path}, search"
     spec = raw.get("search")
     if not isinstance(spec, dict):
@@ -127,6 +129,32 @@ def parse_search(raw: Mapping[str, Any], path: Path, base: Path | None = None) -
         _rest({**raw, **given}, path, objectives, confirm.seeds if confirm else (seed,)),
         trials, objectives, space, sampler, pruner, intermediate, seed, confirm, raw,
     )  # fmt: skip
+
+
+def _expanded(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The file with what its `file:` keys name written out: search.json is read where those files may not be.
+
+    What is no mapping stays as it is, to be refused by whoever reads it.
+    """
+
+    def inside(value: Any, where: str, depth: int) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if depth == 0:
+            return with_files(value, where, path.parent)
+        return {key: inside(item, f"{where}.{key}", depth - 1) for key, item in value.items()}
+
+    places = (("set", 0), ("references", 1), ("evaluate", 2))
+    found = {**raw, **{key: inside(raw[key], f"{path}, {key}", depth) for key, depth in places if key in raw}}
+    spec = raw.get("search")
+    if isinstance(spec, dict) and isinstance(spec.get("space"), dict):
+        space = dict(spec["space"])
+        for name, parameter in space.items():
+            if isinstance(parameter, dict) and isinstance(parameter.get("choices"), dict):
+                where = f"{path}, search.space.{name}"
+                space[name] = {**parameter, "choices": inside(parameter["choices"], where, 1)}
+        found["search"] = {**spec, "space": space}
+    return found
 
 
 def _rest(raw: Mapping[str, Any], path: Path, objectives: Mapping[str, str], seeds: tuple[int, ...]) -> SweepFile:
