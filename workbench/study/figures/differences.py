@@ -31,7 +31,7 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
         assert comparison is not None
         sure = comparison.excludes_zero
         colour = BETTER if shown.bold else WORSE if sure else GREY
-        if comparison.is_interval and comparison.low is not None and comparison.high is not None:
+        if comparison.low is not None and comparison.high is not None:  # of two seeds: their range
             axes.plot([comparison.low, comparison.high], [height, height], color=colour, linewidth=2.2)
         differences = [value - theirs[seed] for seed, value in shown.values.items() if seed in theirs]
         if column.direction == "zero":
