@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.offline import refuse_network
+from tests.offline import stay_offline
 
 if TYPE_CHECKING:
     from workbench.models.teacher import Teacher
@@ -21,8 +20,8 @@ settings.load_profile("workbench")
 
 
 def pytest_configure() -> None:
-    """No test may leave the machine; an audit hook cannot be taken away again, which is what is wanted here."""
-    sys.addaudithook(refuse_network)
+    """No test may leave the machine, nor may a process that it starts."""
+    stay_offline()
 
 
 @pytest.fixture

@@ -1,32 +1,64 @@
-"""The tests' network: this machine alone."""
+"""The tests' network: this machine alone, in this process and in every Python process that it starts."""
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+import errno
+import os
+import sys
+from pathlib import Path
 from typing import Any
+
+HERE = Path(__file__).resolve().parent
+# event -> which argument is the address, or the name that is looked up
+_EVENTS = {
+    "socket.connect": 1,
+    "socket.bind": 1,
+    "socket.sendto": 1,
+    "socket.sendmsg": 1,
+    "socket.getaddrinfo": 0,
+    "socket.gethostbyname": 0,
+    "socket.gethostbyaddr": 0,
+    "socket.getnameinfo": 0,
+}
+
+
+def stay_offline() -> None:
+    """From now on, for ever: an audit hook cannot be taken away again, which is what is wanted here."""
+    sys.addaudithook(refuse_network)
+    paths = [str(HERE.parent), str(HERE / "offline_children"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
 
 
 def refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook (sys.addaudithook) that lets a socket connect to this machine only.
+    """An audit hook that lets a socket, of whatever family, talk to this machine only, and look up nothing else.
 
     Raises:
-        PermissionError: a connection to, or the look-up of, anything else.
+        PermissionError: a connection to, a datagram for, a port of, or the look-up of, anything else.
     """
-    if event in ("socket.connect", "socket.sendto"):
-        address = arguments[1]
-        host = address[0] if isinstance(address, tuple) else None  # a path in the file system is local
-    elif event == "socket.getaddrinfo":
-        host = arguments[0]
-    else:
+    if event not in _EVENTS:
         return
+    address = arguments[_EVENTS[event]]
+    if isinstance(address, tuple):
+        host = address[0] if address else None
+        if isinstance(host, int):  # netlink, which asks the kernel; a virtual machine's socket is another machine
+            family = getattr(arguments[0], "family", None)
+            if getattr(family, "name", "") != "AF_NETLINK":
+                raise PermissionError(errno.EACCES, f"A test reached for {address}: tests use this machine alone.")
+            return
+    elif event in ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"):
+        return  # a path in the file system is local, and None is whom it is connected to already
+    else:
+        host = address
     if isinstance(host, bytes):
-        host = host.decode()
+        host = host.decode(errors="replace")
     if host and not _is_here(host):
-        raise PermissionError(f"A test reached for {host}: tests use this machine alone.")
+        raise PermissionError(errno.EACCES, f"A test reached for {host}: tests use this machine alone.")
 
 
 def _is_here(host: str) -> bool:
+    import ipaddress
+    import socket  # not above: most processes never open one, and some tests count what is imported
+
     if host in ("localhost", socket.gethostname()):
         return True
     try:

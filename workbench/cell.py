@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-import yaml
 
 from workbench.cluster import is_further_rank
 from workbench.distill.module import Diverged
 from workbench.evaluation.run import evaluate_run
 from workbench.evaluation.selection import select_snapshot
 from workbench.intermediate import Looks
+from workbench.safe_yaml import read_yaml
 from workbench.study.files import read_json, write_json
 from workbench.study.heartbeat import Steps, beat
 from workbench.training.run import Run
@@ -34,8 +34,8 @@ def run_cell(folder: Path) -> None:
     (evaluations/<key>/evaluation.json). A training that diverges is a result, with the last step that was sound. Raises
     what training and evaluation raise.
     """
-    config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
-    wanted: dict[str, Any] = yaml.safe_load((folder / "evaluations.yaml").read_text())
+    config: dict[str, Any] = read_yaml(folder / "config.yaml")
+    wanted: dict[str, Any] = read_yaml(folder / "evaluations.yaml")
     started = time.monotonic()
     result = {"key": wanted["key"], "training": wanted["training"], "status": "complete"}
     if wanted["training"] is not None:

@@ -93,7 +93,7 @@ def _config(args: argparse.Namespace) -> dict[str, Any]:
     if args.guidance_scale is not None and args.teacher is None:
         raise ValueError("--guidance-scale belongs to --teacher: a student runs unguided, real images are not drawn.")
     given["evaluation.subject"] = "teacher" if args.teacher is not None else "real" if args.real else "student"
-    given |= {key: parse_yaml(value) for key, value in args.set}
+    given |= {key: parse_yaml(value, f"--set {key}") for key, value in args.set}
     return resolve(read_config(args.run) if args.run is not None else {}, given, args.plugin)
 
 
@@ -105,15 +105,20 @@ def _folder(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
         name += f"-noise-correction-{'on' if evaluation['noise_correction'] else 'off'}"
     if args.run is not None:
         return args.run / "evaluations" / name
-    return Path("evaluations") / (name if args.real else f"{Path(args.teacher).name}-{name}")
+    from workbench.files import as_file_name
+
+    return Path("evaluations") / (name if args.real else f"{as_file_name(Path(args.teacher).name)}-{name}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, 2 for a mistake of the user."""
     args = _parser().parse_args(argv)
+    from workbench.files import refuse_links
+
     try:
         config = _config(args)
         out_dir = _folder(args, config["evaluation"])
+        refuse_links(out_dir if args.run is None or args.out is not None else args.run)
         values = evaluate(config, args.run, out_dir, quiet=args.quiet)
     except (ValueError, OSError) as error:
         print(f"workbench.evaluate: {error}", file=sys.stderr)

@@ -1,15 +1,82 @@
-"""Files that are whole or absent, and their hashes. Standard library only, so that any room may use it."""
+"""Files that are whole or absent, read within bounds, and their hashes. Standard library only: for any room."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+class ReadingError(ValueError):
+    """A file that is too large, broken, or says what nobody should say; the message is one line, the place first."""
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """All of a regular file of at most `limit` bytes. A pipe or a device, which may never end, is not read.
+
+    Raises:
+        OSError: it is not there or cannot be opened.
+        ReadingError: it is larger, or no regular file.
+    """
+    # not opened for waiting: a pipe without a writer would keep us for ever
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise ReadingError(f"{path}: is no regular file.")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ReadingError(f"{path}: {max(status.st_size, limit + 1):,} bytes are too many (at most {limit:,}).")
+    return data
+
+
+def read_text(path: Path, limit: int) -> str:
+    """As `read_bytes`, UTF-8."""
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ReadingError(f"{path}: is not UTF-8 text.") from error
+
+
+class OutsideError(ValueError):
+    """Something would be written elsewhere than where the user said."""
+
+
+def refuse_links(folder: Path) -> None:
+    """Before a folder is written into: it may not be a symbolic link, nor hold one that leads out of it.
+
+    A folder that is not there yet is fine, and so is a link among those above it: the user named those.
+
+    Raises:
+        OutsideError: the link, where it leads, and what to do.
+    """
+    if folder.is_symlink():
+        raise OutsideError(
+            f"{folder}: is a symbolic link. Name the folder that it leads to: {os.path.realpath(folder)}."
+        )
+    root = os.path.realpath(folder)
+    for where, folders, names in os.walk(root):  # which does not walk through links
+        for name in (*folders, *names):
+            path = os.path.join(where, name)
+            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
+                raise OutsideError(
+                    f"{path}: is a symbolic link that leads out of {folder}, to {os.path.realpath(path)}. Nothing is "
+                    "written through it: remove it."
+                )
+
+
+def as_file_name(text: str) -> str:
+    """Any text as a part of a file's name: letters, digits, '_', '+', '-' and '.' stay; at most 60 characters."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text)[:60]
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     from workbench.study.errors import SweepError
+    from workbench.study.names import check_links
     from workbench.study.plan import load
     from workbench.study.progress import console_of_width
     from workbench.study.publish import publish
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from workbench.study.tables import terminal
 
     try:
+        check_links(options.study)
         if holds_search(options.study):
             return _report_search(options.study, options.copy_to)
         plan = load(options.study)

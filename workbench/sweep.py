@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.study.conductor import Request
     from workbench.study.plan import Plan
     from workbench.study.planning import Resolve
+    from workbench.study.sweep_file import SweepFile
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,6 +101,7 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
     if resolve is None:
         with console.status("Checking every cell with the configuration's parser"):
             plan = make_plan(sweep, _real_resolve(), _reads_images)
+            _check_measured(sweep, plan)
     else:
         plan = make_plan(sweep, resolve)
     if options.only:
@@ -159,14 +161,15 @@ def _search(
 def _real_resolve() -> Resolve:
     """The configuration's parser, and whether what it gives can be trained and scored here: all but the networks."""
     from workbench.config import instantiate, resolve  # imports torch, a matter of seconds
-    from workbench.evaluation.settings import check_settings
-    from workbench.training.preflight import check_training
+    from workbench.evaluation.settings import check_settings, check_student_steps
+    from workbench.training.preflight import check_training, process_of
 
     def real(base: Path, overrides: Any) -> dict[str, Any]:
         resolved = resolve(base, overrides)
         config = instantiate(resolved)
         check_training(config)
         check_settings(config.evaluation)
+        check_student_steps(config, process_of(config))
         return resolved
 
     return real
@@ -177,6 +180,19 @@ def _reads_images(resolved: Any) -> bool:
     from workbench.training.preflight import reads_images
 
     return reads_images(instantiate(resolved))
+
+
+def _check_measured(sweep: SweepFile, plan: Plan) -> None:
+    """Every metric of the table is one that the evaluations give: known only after a training otherwise."""
+    from workbench.evaluation.settings import check_measured
+    from workbench.study.errors import SweepError
+
+    for metric in plan.metrics:
+        for task in (task for cell in plan.cells for task in cell.tasks):
+            try:
+                check_measured(metric, task.settings)
+            except ValueError as error:
+                raise SweepError(f"{sweep.path}, metrics: {error}") from error
 
 
 def _head(plan: Plan) -> str:

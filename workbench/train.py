@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ def _main(arguments: list[str]) -> int:
         print(to_yaml(config), end="")
         return 0
     run_dir = command.run_dir or default_run_dir(command.config, config)
+    was_finished = (run_dir / "student.safetensors").exists()
     try:
         with stop_on_interrupt() as interrupted:
             run(config, run_dir, stop=lambda: interrupted() or (run_dir / "STOP").exists(), quiet=command.quiet)
@@ -123,6 +125,12 @@ def _main(arguments: list[str]) -> int:
     except OSError as error:
         print(f"error: {run_dir}: {error}. Checkpoints that were there are whole.", file=sys.stderr)
         return 74
+    if not command.quiet and os.environ.get("LOCAL_RANK", "0") == "0":
+        done = "is finished already; nothing was trained" if was_finished else "is finished"
+        print(
+            f"{run_dir} {done}. Next: python -m workbench.evaluate {run_dir}, or python -m workbench.sample {run_dir} "
+            '"a red dress"'
+        )
     return 0
 
 

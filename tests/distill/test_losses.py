@@ -240,7 +240,8 @@ class TestAdversarial:
     @pytest.mark.parametrize(
         "bad",
         [
-            {"weight": 0.0}, {"gradient_ratio": 0.0}, {"noise_levels": (0.5, 0.1)}, {"between": (0.0, 1.5)},
+            {"weight": 0.0}, {"gradient_ratio": 0.0}, {"weight": 0.2, "gradient_ratio": 0.3},
+            {"noise_levels": (0.5, 0.1)}, {"between": (0.0, 1.5)},
             {"critic_updates": 0}, {"critic_warmup": -1}, {"r1": -1.0}, {"last_steps": 0}, {"width": 0},
             {"critic_learning_rate": 0.0},
         ],

@@ -23,7 +23,7 @@ def command(path: Path, *more: str) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE), "LEASE": "3", **changes}
+    return {**os.environ, "LEASE": "3", **changes}
 
 
 def start(path: Path, *more: str, **changes: str) -> subprocess.Popen[str]:

@@ -55,7 +55,6 @@ def run(path: Path, clip: Path) -> None:
     command = [sys.executable, "-c", script, str(path), "--results", str(path.parent / "results"), "--workers", "1"]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(HERE),
         "TINY_CLIP": str(clip),
         "WORKBENCH_CACHE": str(path.parent / "cache"),
     }

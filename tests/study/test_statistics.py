@@ -124,3 +124,15 @@ def test_shares_of_the_teacher() -> None:
     assert round(gap_closed(35.5, 66.5, 35.7) or 0) == 101
     assert round(percent_of(35.5, 35.7) or 0, 1) == 99.4
     assert gap_closed(1.0, 2.0, 2.0) is None and percent_of(1.0, 0.0) is None
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_equal_differences_in_every_seed_have_no_test(n: int) -> None:
+    """A t test takes its scale from the spread between the seeds: without one there is no p, and nothing is certain."""
+    baseline = {seed: 10.0 + 0.1 * seed for seed in range(n)}
+    found = compare({seed: value - 0.3 for seed, value in baseline.items()}, baseline, "min")
+    assert found is not None and found.difference == pytest.approx(-0.3) and found.better == n
+    assert (found.low, found.high, found.p, found.p_equivalent) == (None, None, None, None)
+    assert not found.excludes_zero and not found.is_interval and not found.inert
+    spread = compare({seed: v - 0.3 - 1e-6 * seed for seed, v in baseline.items()}, baseline, "min")
+    assert spread is not None and spread.p is not None and spread.excludes_zero

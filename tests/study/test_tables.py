@@ -195,3 +195,14 @@ def test_a_wide_table_is_divided_and_nothing_is_lost(plan: Plan, metrics: int, f
     for text, mark in ((markdown(table), "| --- |"), (web(table), "<table>"), (latex(table), "\\begin{tabular}")):
         assert text.count(mark) == len(parts)
         assert all(text.count(f"recall[{i}]") >= 1 or "{[}" in text for i in range(metrics - 2))
+
+
+def test_a_difference_without_spread_is_not_called_certain(plan: Plan) -> None:
+    shifted = {**FDS, "shift-constant": [9.0, 10.0, 11.0]}
+    table = build_table(plan, values_of(plan, shifted))
+    shown = figure(table, "shift-constant")
+    assert not shown.bold and shown.p_holm is None
+    row = next(text for text in markdown(table).splitlines() if text.startswith("| shift = constant"))
+    assert "[n/a] 3/3" in row and "| n/a |" in row
+    assert any(note.startswith("n/a:") for note in table.notes)
+    assert not any(note.startswith("n/a:") for note in build_table(plan, values_of(plan, FDS)).notes)

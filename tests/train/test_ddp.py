@@ -42,10 +42,9 @@ def train(folder: Path, teacher: str, devices: int, precision: str) -> None:
     folder.mkdir()
     (folder / "given.yaml").write_text(yaml.safe_dump(config(teacher, precision)))
     worker = Path(__file__).with_name("ddp_worker.py")
-    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, str(worker), str(folder / "given.yaml"), str(folder), str(devices)],
-        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=500,

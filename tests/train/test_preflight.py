@@ -13,7 +13,8 @@ import yaml
 
 from tests.tiny import make_tiny_teacher
 from workbench.config import ConfigError, instantiate, resolve
-from workbench.evaluation.settings import read_settings
+from workbench.evaluation.settings import check_measured, read_settings
+from workbench.metrics.extractors import check_extractor, make_extractor
 from workbench.sweep import main as sweep
 from workbench.train import main as train
 from workbench.training.preflight import check_training
@@ -94,8 +95,19 @@ SWEEP = {
         ({"teacher.path": "/nowhere/teacher"}, "factors.shift.far: .*no such folder"),
         ({OFFSET: {"class_path": "OffsetShift", "offset": -0.4}}, r"factors.shift.far: .*gamma\(333\)"),
         ({"evaluation.extractors": ["jduge"]}, "factors.shift.far: .*Did you mean judge"),
+        ({"evaluation.clip": "/nowhere/clip"}, "factors.shift.far: evaluation.clip: no CLIPModel.*at /nowhere/clip"),
+        (
+            {"model.grid": {"class_path": "ExplicitGrid", "times": [1000, 500]}, "model.num_steps": 2},
+            "factors.shift.far: evaluation.num_inference_steps: ExplicitGrid .* has 2 steps, but 3 were asked for",
+        ),
+        ({"evaluation.guidance_scale": 2.0}, "factors.shift.far: evaluation.guidance_scale is the teacher's"),
+        ({"evaluation.solver": "DDIM"}, "factors.shift.far: evaluation.solver is the teacher's.*under references"),
+        (
+            {OFFSET: {"class_path": "TableShift", "times": [1001], "levels": [5]}},
+            r"factors.shift.far: .*at most the schedule's T = 1000",
+        ),
     ],
-    ids=["teacher", "gamma", "extractor"],
+    ids=["teacher", "gamma", "extractor", "clip", "grid", "guidance", "solver", "table"],
 )
 def test_a_sweep_refuses_the_level_before_the_first_cell(
     level: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -107,3 +119,47 @@ def test_a_sweep_refuses_the_level_before_the_first_cell(
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(says, line), line
     assert not list((tmp_path / "results").glob("*/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "settings", "says"),
+    [
+        ("FD[judge]", {}, ""),
+        ("recall[judge]", {}, ""),
+        ("saturation", {}, ""),
+        ("align/complex", {}, ""),
+        ("CLIP[wardrobe]", {}, ""),
+        ("FD[efficientnet-lite0]", {}, "the evaluations have the features of judge"),
+        ("FD[efficientnet-lite0]", {"extractors": ["judge", "efficientnet-lite0"]}, ""),
+        ("diversity[judge]", {"extractors": []}, "no extractor"),
+        ("FID", {}, "the features of judge"),
+        ("FID", {"extractors": ["inception:/weights.pth"]}, ""),
+        ("precision[inception-2015-12-05]", {"extractors": ["inception:/weights.pth"]}, ""),
+        ("FID[clean-fid]", {"extractors": ["clean-fid:/folder"]}, ""),
+        ("FD[CLIP wardrobe]", {"extractors": ["clip:wardrobe"]}, ""),
+        ("CLIP[ViT-B-32]", {"clip": "openai/ViT-B-32"}, ""),
+        ("CLIP[ViT-B-32]", {}, r"measure CLIP\[wardrobe\]"),
+    ],
+)
+def test_a_metric_that_no_evaluation_measures(metric: str, settings: dict[str, Any], says: str) -> None:
+    whole = {"extractors": ["judge"], "clip": None, **settings}
+    if not says:
+        check_measured(metric, whole)
+        return
+    with pytest.raises(ValueError, match=says):
+        check_measured(metric, whole)
+
+
+def test_a_sweep_asks_for_what_it_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = {**SWEEP, "metrics": {"FD[judge]": "min", "recall[efficientnet-lite0]": "max"}}
+    raw["factors"] = {"shift": {**SWEEP["factors"]["shift"], "far": {"seed": 3}}}  # type: ignore[index]
+    (tmp_path / "base.yaml").write_text("{}")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
+    assert sweep([str(tmp_path / "study.yaml"), "--plan", "--results", str(tmp_path / "results")]) == 2
+    assert re.search(r"study\.yaml, metrics: recall\[efficientnet-lite0\]: .*judge", capsys.readouterr().err)
+
+
+def test_labels_are_the_extractors_names() -> None:
+    for spec in ("judge", "clip:wardrobe"):
+        cls, argument = check_extractor(spec)
+        assert cls.label(argument or "") == make_extractor(spec).name

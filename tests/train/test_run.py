@@ -95,9 +95,14 @@ def test_the_checkpoint_holds_no_teacher(finished: Path) -> None:
     assert heads and all(name.startswith("heads.") for name in heads)
 
 
-def test_starting_a_finished_run_again_changes_nothing(finished: Path, tiny_teacher_path: Path) -> None:
+def test_starting_a_finished_run_again_changes_nothing_and_says_so(
+    finished: Path, tiny_teacher_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.read_bytes() for path in finished.glob("*.*") if path.suffix in (".jsonl", ".safetensors")}
     train.run(config(tiny_teacher_path), finished, quiet=True)
+    assert train.main(["--config", str(finished / "config.yaml"), "--run-dir", str(finished)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "is finished already; nothing was trained" in line and f"workbench.evaluate {finished}" in line
     assert all(path.read_bytes() == content for path, content in before.items())
 
 

@@ -21,14 +21,11 @@ from __future__ import annotations
 
 from workbench.config.classes import allow_plugins, catalogue, known
 from workbench.config.errors import ConfigError
-from workbench.config.reading import MAX_ALIASES, MAX_BRACKETS, MAX_BYTES, load_yaml, parse_yaml
+from workbench.config.reading import load_yaml, parse_yaml
 from workbench.config.resolving import dump, instantiate, resolve, to_yaml, training_part
 from workbench.config.tree import Config, EmaConfig, EvaluationConfig, ModelConfig, TeacherConfig, TrainConfig
 
 __all__ = [
-    "MAX_ALIASES",
-    "MAX_BRACKETS",
-    "MAX_BYTES",
     "Config",
     "ConfigError",
     "EmaConfig",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import re
 import types
 from abc import ABC
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from workbench.config.errors import ConfigError, unknown_name
+from workbench.config.errors import ConfigError, say, unknown_name
 from workbench.data import DataSource
 from workbench.diffusion import Sampler, StudentGrid
 from workbench.distill import (
@@ -36,10 +37,16 @@ def allow_plugins(modules: Iterable[str]) -> None:
         ConfigError: a module that cannot be imported.
     """
     for module in modules:
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", module, re.ASCII) or len(module) > 200:
+            raise ConfigError(
+                f"--plugin {module[:100]!a}: is no module's name. Give it as in an import, say my_package.losses."
+            )
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise ConfigError(f"plug-in module {module!r} cannot be imported: {error}") from error
+        except Exception as error:  # it is the user's own code, and whatever it raises is in it
+            reason = " ".join(str(error).split())[:300]
+            kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+            raise ConfigError(f"plug-in module {module!r} cannot be imported: {kind}{reason}") from error
         _allowed.add(module)
 
 
@@ -98,11 +105,11 @@ def find_class(name: str, base: type, where: str) -> type:
     for cls in classes.values():
         if name == dotted(cls):
             return cls
-    module = name.rpartition(".")[0]
+    module = name[:200].rpartition(".")[0]
     if module and not module.startswith("workbench.") and not any(_below(module, m) for m in _allowed):
         raise ConfigError(
             f"{where}: classes from {module!r} are not allowed here. If you trust that module, name it: --plugin "
-            f"{module}."
+            f"{ascii(module)[1:-1]}."
         )
     raise unknown_name(where, name, classes, f"{base.__name__}")
 
@@ -203,8 +210,10 @@ def _below(module: str, parent: str) -> bool:
 def check_plugins(modules: Any) -> None:
     """Raises ConfigError for a module that nobody allowed: naming it is not trusting it."""
     for module in modules if isinstance(modules, (list, tuple)) else [modules]:
+        if not isinstance(module, str):
+            raise ConfigError(f"plugins: names of modules are wanted, but got {say(module)}.")
         if module not in _allowed:
             raise ConfigError(
-                f"plugins: the configuration wants the module {module!r}, which is code that would run here. "
-                f"If you trust it, name it yourself: --plugin {module}."
+                f"plugins: the configuration wants the module {module[:100]!a}, which is code that would run here. "
+                f"If you trust it, name it yourself: --plugin {ascii(module[:100])[1:-1]}."
             )

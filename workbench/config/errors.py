@@ -13,7 +13,7 @@ class ConfigError(ValueError):
 
 def unknown_name(where: str, name: str, choices: Iterable[str], kind: str) -> ConfigError:
     """The error for a name that does not exist, with the nearest one and all that do."""
-    choices = list(choices)
+    choices, name = list(choices), name if len(name) <= 100 else name[:97] + "..."
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     lower = {choice.lower(): choice for choice in choices}
     if not close and name.lower() in lower:

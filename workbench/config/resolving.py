@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
-
 from workbench.config.checking import check_rules, validated
 from workbench.config.classes import (
     allow_plugins,
@@ -26,6 +24,7 @@ from workbench.config.filling import fill
 from workbench.config.layers import read_layers
 from workbench.config.overriding import put
 from workbench.config.tree import Config
+from workbench.safe_yaml import dump_yaml
 
 
 def resolve(
@@ -79,7 +78,7 @@ def instantiate(resolved: Mapping[str, Any]) -> Config:
 
 def to_yaml(resolved: Mapping[str, Any]) -> str:
     """A resolved configuration as YAML text."""
-    return yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True)
+    return dump_yaml(dict(resolved))
 
 
 def dump(resolved: Mapping[str, Any], path: str | Path) -> None:

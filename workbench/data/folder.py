@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +12,12 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from workbench.data.base import DataSource, Index, as_list
+from workbench.files import read_text
+from workbench.safe_json import parse_json
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow goes by the content: of others some start programs (EPS)
+MAX_METADATA = 1_000_000_000  # bytes of metadata.jsonl
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,13 @@ class ImageFolder(DataSource):
         file = Path(self.path) / "metadata.jsonl"
         if not file.is_file():
             return {}
-        rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-        return {row["file_name"]: row["text"] for row in rows}
+        captions = {}
+        for number, line in enumerate(read_text(file, MAX_METADATA).splitlines(), 1):
+            row = parse_json(line, f"{file}, line {number}") if line.strip() else {"file_name": "", "text": ""}
+            if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("file_name", "text")):
+                raise ValueError(f'{file}, line {number}: must be {{"file_name": "a.png", "text": "..."}}.')
+            captions[row["file_name"]] = row["text"]
+        return captions
 
     def __len__(self) -> int:
         return len(self._files)
@@ -62,16 +70,16 @@ class ImageFolder(DataSource):
         text = file.with_suffix(".txt")
         if not text.is_file():
             raise ValueError(f"{file}: no caption. Write one to {text.name} beside it, or add it to metadata.jsonl.")
-        return text.read_text(encoding="utf-8").strip()
+        return read_text(text, 1_000_000).strip()
 
     def images(self, indices: Index) -> Tensor:
         return torch.stack([self._image(self._files[i]) for i in as_list(indices)])
 
     def _image(self, file: Path) -> Tensor:
         try:
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 image = opened.convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
             raise ValueError(f"{file}: not a readable image ({error}). Remove or replace it.") from error
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -9,6 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from workbench.data.base import DataSource, Index, as_list
+from workbench.files import read_text
+
+MAX_BYTES = 1_000_000_000  # some ten million prompts
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class PromptFile(DataSource):
 
     @cached_property
     def _lines(self) -> list[str]:
-        lines = (line.strip() for line in Path(self.path).read_text(encoding="utf-8").splitlines())
+        lines = (line.strip() for line in read_text(Path(self.path), MAX_BYTES).splitlines())
         return [line for line in lines if line and not line.startswith("#")]
 
     def __len__(self) -> int:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from workbench.distill.recorder import METRICS
-from workbench.files import disk_errors, file_sha256, sync_folder, write_atomically
+from workbench.files import ReadingError, disk_errors, file_sha256, read_text, sync_folder, write_atomically
+from workbench.tensor_files import read_torch
 
 LAST, PREVIOUS, DAMAGED = "last.ckpt", "previous.ckpt", "damaged.ckpt"
 
@@ -47,7 +48,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(folder: Path, set_aside: bool = True) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, and whose part of the record is there, on the CPU; None if there is none.
 
-    One that is not is skipped with one warning. Nothing is unpickled but tensors and plain types (weights_only).
+    A damaged one is skipped with one warning: its bytes are not those of its digest, or they are no checkpoint. Nothing
+    is unpickled but tensors and plain types (`workbench.tensor_files.read_torch`).
 
     Args:
         set_aside: rename what was skipped to damaged.ckpt, so that the next save does not put it in the place of the
@@ -61,11 +63,16 @@ def load_checkpoint(folder: Path, set_aside: bool = True) -> dict[str, Any] | No
     skipped: list[str] = []
     without_record: list[dict[str, Any]] = []
     for path in there:
-        found = file_sha256(path)
-        if found not in digests.values():
-            skipped.append(f"{path} is damaged")
+        try:
+            found = file_sha256(path) if path.is_file() else ""
+            if found not in digests.values():
+                raise ReadingError(f"{path}: SHA-256 differs")
+            state = read_torch(path)
+            if not isinstance(state, dict) or not isinstance(state.get("tick"), int) or state["tick"] < 0:
+                raise ReadingError(f"{path}: is no checkpoint of a training")
+        except ReadingError as error:
+            skipped.append(f"{path.name} is damaged ({str(error).rstrip('.')})")
             continue
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if not _reaches(folder / METRICS, state.get("metrics_bytes", 0)):
             skipped.append(f"{folder / METRICS} ends before {path.name}")
             without_record.append(state)
@@ -82,8 +89,8 @@ def load_checkpoint(folder: Path, set_aside: bool = True) -> dict[str, Any] | No
         return without_record[0]
     if skipped:
         raise ValueError(
-            f"{there[0]}: neither this checkpoint nor the one before it is whole (SHA-256 differs). "
-            "Remove both to start the run again."
+            f"{there[0]}: {skipped[0]}; neither this checkpoint nor the one before it is whole. Remove both to start "
+            "the run again."
         )
     return None
 
@@ -98,7 +105,10 @@ def is_finite(value: Any) -> bool:
 
 
 def _digest(sidecar: Path) -> str | None:
-    return sidecar.read_text(encoding="utf-8", errors="replace").strip() if sidecar.exists() else None
+    try:
+        return read_text(sidecar, 1_000).strip()
+    except (OSError, ReadingError):
+        return None
 
 
 def _reaches(record: Path, size: int) -> bool:

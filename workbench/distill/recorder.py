@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from workbench.distill.ranks import mean_over_ranks
-from workbench.files import write_atomically
+from workbench.files import ReadingError, write_atomically
+from workbench.safe_json import parse_json
 
 METRICS = "metrics.jsonl"
 _KEYS = ("update", "tick", "t", "num_steps")  # where and when; the rest of a row is measured
@@ -142,10 +143,11 @@ def _truncate(path: Path, resume_tick: int) -> None:
     # A power cut can leave anything behind the last line that was synced.
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = parse_json(line, METRICS)
+        except ReadingError:
             break
-        if not line.endswith("\n") or not isinstance(row, dict) or row.get("tick", 0) >= resume_tick:
+        tick = row.get("tick", 0) if isinstance(row, dict) else None
+        if not line.endswith("\n") or not isinstance(tick, int) or tick >= resume_tick:
             break
         kept.append(line)
     write_atomically(path, lambda temporary: _write(temporary, kept))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.evaluation.run import evaluate_run
+from workbench.safe_json import read_json
 
 HALF = "tune"  # never the report half: what is chosen on it would be reported on it
 
@@ -66,7 +66,7 @@ def _needed(metric: str, extractors: list[str]) -> list[str]:
 def _finished(folder: Path, settings: Mapping[str, Any]) -> dict[str, float] | None:
     """The metrics of an evaluation that a killed cell had finished."""
     try:
-        found = json.loads((folder / "evaluation.json").read_bytes())
+        found = read_json(folder / "evaluation.json")
     except (OSError, ValueError):
         return None
     same = all(found["settings"].get(name) == settings[name] for name in ("prompts", "num_images", "snapshot"))

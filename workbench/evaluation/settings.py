@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from workbench.config import Config, EvaluationConfig, instantiate
 from workbench.data import PromptFile
-from workbench.metrics.extractors import check_extractor
+from workbench.diffusion import NoiseProcess
+from workbench.metrics.extractors import Inception, check_extractor
+from workbench.metrics.extractors.clip import check_clip
 
+TEACHERS_OWN = ("guidance_scale", "solver")
 LEAST = {
     "num_inference_steps": 1,
     "num_images": 2,
@@ -40,6 +44,15 @@ def check_settings(settings: EvaluationConfig) -> None:
             raise ValueError(f"evaluation.{name} must be at least {least}, but got {getattr(settings, name)}.")
     if settings.subject not in ("student", "teacher", "real"):
         raise ValueError(f"evaluation.subject must be student, teacher or real, but got {settings.subject!r}.")
+    if settings.subject == "student":
+        for name in TEACHERS_OWN:
+            if getattr(settings, name) is not None:
+                raise ValueError(
+                    f"evaluation.{name} is the teacher's: a student runs unguided and with model.sampler, so that it "
+                    "changes nothing here. Put it where evaluation.subject is teacher, in a sweep under references."
+                )
+    if settings.clip is not None:
+        check_clip(settings.clip)
     for spec in settings.extractors:
         extractor, argument = check_extractor(spec)
         if argument is not None:
@@ -49,6 +62,42 @@ def check_settings(settings: EvaluationConfig) -> None:
             PromptFile(settings.prompts)
         except ValueError as error:
             raise ValueError(f"evaluation.prompts: neither report nor tune, and as a file: {error}") from error
+
+
+def check_student_steps(config: Config, process: NoiseProcess) -> None:
+    """ValueError for a student's grid that has no times for the number of steps that the evaluation asks for."""
+    settings = config.evaluation
+    if settings.subject == "student":
+        try:
+            config.model.grid.timesteps(process, settings.num_inference_steps)
+        except ValueError as error:
+            raise ValueError(f"evaluation.num_inference_steps: {error}") from error
+
+
+def check_measured(metric: str, settings: Mapping[str, Any]) -> None:
+    """ValueError for a metric of a table that an evaluation with these settings does not give.
+
+    settings: the resolved `evaluation` group. An extractor of a plug-in may call its features as it likes.
+    """
+    family, bracket, rest = metric.partition("[")
+    name = rest.partition("]")[0]
+    if family == "CLIP":
+        given = "wardrobe" if settings.get("clip") is None else Path(str(settings["clip"])).name
+        if name != given:
+            raise ValueError(f"{metric}: the evaluations measure CLIP[{given}]. Name that, or set evaluation.clip.")
+        return
+    if not bracket and metric not in ("FID", "KID"):
+        return
+    wanted = name if bracket else Inception.label("")
+    found = [check_extractor(spec) for spec in settings.get("extractors") or []]
+    if any(not cls.__module__.startswith("workbench.") for cls, _ in found):
+        return
+    names = [cls.label(argument or "") for cls, argument in found]
+    if wanted not in names:
+        raise ValueError(
+            f"{metric}: the evaluations have the features of {', '.join(names) or 'no extractor'}. Add the one that is "
+            "meant to evaluation.extractors."
+        )
 
 
 def plain(settings: Any) -> Mapping[str, Any]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from workbench.evaluation.generator import Generator
+from workbench.files import ReadingError
 from workbench.models import Teacher, load_trainable_state
 from workbench.snapshots import snapshot_file
+from workbench.tensor_files import read_safetensors
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
@@ -61,9 +61,10 @@ def student_generator(
         )
     student = config.model.student.make(teacher)
     try:
-        state = load_file(file)
-        load_trainable_state(student, state)
-    except (SafetensorError, ValueError) as error:
+        load_trainable_state(student, read_safetensors(file)[0])
+    except ReadingError:
+        raise
+    except ValueError as error:
         raise ValueError(f"{file}: {str(error).splitlines()[0]}") from error
     student.eval().requires_grad_(False)
     sampler = config.model.sampler

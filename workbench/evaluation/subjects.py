@@ -22,6 +22,7 @@ from workbench.metrics.cache import cached
 from workbench.models import Teacher, load_teacher
 from workbench.snapshots import snapshot_file
 
+LAYOUT = {"images": (4, "uint8"), "seconds": (0, "float64")}  # of a batch of teacher images in the cache
 VERSION = 1  # of the evaluation code; another number is another evaluation, and no cached image is reused
 
 
@@ -134,7 +135,7 @@ def _cached_images(generator: Generator, device: torch.device) -> Draw:
             "captions": list(captions),
             "device": device.type,
         }
-        found = cached("teacher-images", key, make)
+        found = cached("teacher-images", key, make, layout=LAYOUT)
         return found["images"], float(found["seconds"])
 
     return draw

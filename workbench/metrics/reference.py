@@ -11,6 +11,8 @@ from workbench.metrics.cache import cached
 from workbench.metrics.extractors.base import Extractor
 from workbench.metrics.features import Reference
 
+LAYOUT = {"features": (2, "float32")}
+
 
 def reference_statistics(images: Tensor, extractor: Extractor, folder: Path | None = None) -> Reference:
     """The reference of `images`, uint8 (M, 3, H, W), M >= 2, from the cache if these images were seen before.
@@ -29,5 +31,5 @@ def reference_statistics(images: Tensor, extractor: Extractor, folder: Path | No
         "extractor": extractor.fingerprint,
         "name": extractor.name,
     }
-    tensors = cached("reference", key, lambda: {"features": extractor(images[order])}, folder)
+    tensors = cached("reference", key, lambda: {"features": extractor(images[order])}, folder, LAYOUT)
     return Reference(tensors["features"])

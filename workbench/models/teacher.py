@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,9 @@ from torch import Tensor
 
 from workbench.diffusion import NoiseProcess
 from workbench.models.denoiser import UNetDenoiser
+from workbench.models.folder_check import check_model_folder
 from workbench.models.guidance import GuidanceScale, GuidedDenoiser
+from workbench.safe_json import read_json
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 DEFAULT_GUIDANCE_SCALE = 7.5  # Stable Diffusion's; a folder says its own in workbench.json
@@ -133,23 +134,27 @@ def load_teacher(path_or_name: str | Path) -> Teacher:
 
     path = _find(path_or_name)
     process, prediction_type = _scheduled(path)
-    options = {"local_files_only": True, "use_safetensors": True}
     settings = path / "workbench.json"
 
-    def part(kind: Any, name: str) -> Any:
+    def part(kind: Any, name: str, **options: Any) -> Any:
         try:
-            return kind.from_pretrained(path, subfolder=name, **options)
-        except OSError as error:  # a config that is not there, weights that were cut off
-            raise ValueError(f"Teacher {path}: {name}/ cannot be read ({str(error).splitlines()[0]}).") from error
+            return kind.from_pretrained(path, subfolder=name, local_files_only=True, **options)
+        except Exception as error:  # the libraries have an error of their own for each lie of a config or a header
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"Teacher {path}: {name}/ cannot be read ({reason[:300]}).") from error
 
+    for name in PARTS:
+        check_model_folder(path / name)
+
+    unet = part(diffusers.UNet2DConditionModel, "unet", use_safetensors=True)
     return Teacher(
         name=str(path_or_name),
         path=path,
-        denoiser=UNetDenoiser(part(diffusers.UNet2DConditionModel, "unet"), process, prediction_type),
-        vae=part(diffusers.AutoencoderKL, "vae"),
-        text_encoder=part(CLIPTextModel, "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(path, subfolder="tokenizer", local_files_only=True),
-        settings=_config(settings) if settings.exists() else {},
+        denoiser=UNetDenoiser(unet, process, prediction_type),
+        vae=part(diffusers.AutoencoderKL, "vae", use_safetensors=True),
+        text_encoder=part(CLIPTextModel, "text_encoder", use_safetensors=True),
+        tokenizer=part(CLIPTokenizer, "tokenizer"),
+        settings=_settings(settings) if settings.exists() else {},
     )
 
 
@@ -170,10 +175,16 @@ def _scheduled(path: Path) -> tuple[NoiseProcess, str]:
 
     file = path / "scheduler" / "scheduler_config.json"
     name = str(_config(file).get("_class_name"))
-    scheduler_class = getattr(diffusers, name, None)
-    if scheduler_class is None:
-        raise ValueError(f"Teacher: {file} names the scheduler {name!r}, which diffusers does not have.")
-    scheduler = scheduler_class.from_pretrained(path, subfolder="scheduler", local_files_only=True)
+    # the name is a file's: of all that diffusers holds it may mean a scheduler, and no pipeline, model or module
+    scheduler_class: Any = getattr(diffusers, name, None) if name.endswith("Scheduler") else None
+    is_scheduler = isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)
+    if not is_scheduler:
+        raise ValueError(f"Teacher: {file} names the scheduler {name!r}, which diffusers does not have as a scheduler.")
+    check_model_folder(path / "scheduler")
+    try:
+        scheduler = scheduler_class.from_pretrained(path, subfolder="scheduler", local_files_only=True)
+    except Exception as error:  # a number that no schedule can be made of, whatever it is
+        raise ValueError(f"Teacher: {file}: no schedule can be made of it ({' '.join(str(error).split())}).") from error
     process = NoiseProcess.from_scheduler(scheduler)
     declared = scheduler.config.get("prediction_type", "flow" if process.kind == "flow" else "epsilon")
     return process, _PREDICTION_TYPES.get(declared, declared)
@@ -205,10 +216,18 @@ def _find(path_or_name: str | Path) -> Path:
 def _config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ValueError(f"Teacher: the file {file} is missing.")
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"Teacher: {file} is no valid JSON ({error}).") from error
+    config = read_json(file, limit=1_000_000)
+    if not isinstance(config, dict):
+        raise ValueError(f"Teacher: {file} must hold a JSON object.")
+    return config
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    settings = _config(file)
+    scale = settings.get("guidance_scale", DEFAULT_GUIDANCE_SCALE)
+    if isinstance(scale, bool) or not isinstance(scale, int | float):
+        raise ValueError(f"Teacher: {file}: guidance_scale must be a number.")
+    return settings
 
 
 def _is_read(file: Path) -> bool:

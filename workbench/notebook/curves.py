@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from workbench.safe_json import parse_json
 
 Row = Mapping[str, Any]
 SMOOTHING = 9  # visits of one t in a running mean, at most
@@ -24,7 +25,8 @@ def read_metrics(run_dir: Path) -> list[Row]:
     file = run_dir / "metrics.jsonl"
     if not file.is_file():
         raise ValueError(f"{run_dir}: no metrics.jsonl, so nothing was trained here. Give a folder of workbench.train.")
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [parse_json(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line]
 
 
 def series(rows: Sequence[Row], name: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:

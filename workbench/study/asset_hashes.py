@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -40,10 +41,10 @@ def _path(text: str, key: str = "") -> Path | None:
         return None
     if key == "path" and "/" not in text and (ASSETS / "teachers" / text).is_dir():
         return None  # a shipped teacher's name comes before a folder's
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # Path.expanduser raises for a user that does not exist
     try:
         return path if path.exists() else None
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -20,7 +20,7 @@ from workbench.study.files import check_writable, is_same, read_json, state_of_d
 from workbench.study.lease import LEASE_SECONDS
 from workbench.study.ledger import Ledger, is_sqlite
 from workbench.study.locks import FileLock
-from workbench.study.names import inside
+from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan
 from workbench.study.preload import Preload
 from workbench.study.state import State, read_state
@@ -85,6 +85,8 @@ class Conductor:
             )
         root = inside(self.request.results, self.plan.study)
         check_writable(self.request.results)
+        check_links(self.request.results / self.plan.study)
+        check_links(self.request.results / f".{self.plan.study}.active")
         active = FileLock(self.request.results / f".{self.plan.study}.active")
         if self.request.fresh:
             self._set_aside(root, active)

@@ -27,3 +27,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
     hint = f' Did you mean "{near[0]}"?' if near else ""
     return f"{hint} Known: {', '.join(names)}." if names else hint
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it, at most 100 characters."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def printable(text: str) -> str:
+    """Without escape sequences, which would move a terminal's cursor or set its title."""
+    return "".join(mark if mark.isprintable() or mark in "\n\t" else "\N{REPLACEMENT CHARACTER}" for mark in text)

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from workbench import safe_json
 from workbench.study.errors import DiskError, DiskFullError, SweepError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -73,9 +74,9 @@ def write_json(path: Path, value: Any, durable: bool = True) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """The value, or None where there is no file or no whole one."""
+    """The value, or None where there is no file, no whole one, or one out of bounds (`workbench.safe_json`)."""
     try:
-        return json.loads(path.read_bytes())
+        return safe_json.read_json(path)
     except (OSError, ValueError):
         return None
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.safe_json import read_json
+
 LEAST_LIMIT = 30.0  # seconds; a step limit below would call a busy machine hung
 STEP_FACTOR = 20.0  # times the median step
 
@@ -39,7 +41,7 @@ def last_beat(folder: Path) -> tuple[Beat, float] | None:
     """The last beat and its age in seconds, or None before the first one."""
     path = folder / "heartbeat"
     try:
-        raw: Any = json.loads(path.read_text())
+        raw: Any = read_json(path, limit=10_000)
         # The child's own clock, which is the worker's too; a file server's may differ.
         age = time.time() - float(raw["time"])
         return Beat(str(raw["phase"]), float(raw["progress"]), float(raw["limit"])), age

@@ -253,5 +253,5 @@ def open_storage(storage: str | None, root: Path) -> BaseStorage:
 
 def _without_password(url: str) -> str:
     """The URL as it may be shown."""
-    scheme, _, rest = url.partition("://")
+    scheme, _, rest = url.partition("?")[0].partition("://")
     return f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"

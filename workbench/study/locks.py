@@ -28,7 +28,7 @@ class FileLock:
     def acquire(self, wait: bool = True, shared: bool = False) -> bool:
         """Take the lock; False if somebody has it and `wait` is off."""
         assert self._fd is None, f"{self._path} is already held here"
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -8,11 +8,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.files import ReadingError
+from workbench.safe_json import read_json
+from workbench.study.decoding import decode
 from workbench.study.errors import SweepError, did_you_mean
-from workbench.study.files import read_json, write_text
+from workbench.study.files import write_text
+from workbench.study.names import slug
 from workbench.study.sweep_file import Levels, Run
 
 FORMAT = 1  # of plan.json
+MAX_BYTES = 512_000_000  # of plan.json; twenty thousand cells have some 200 MB
 
 
 @dataclass(frozen=True)
@@ -131,30 +136,49 @@ def save(plan: Plan, folder: Path) -> None:
 
 def load(folder: Path) -> Plan:
     """Read folder/plan.json. SweepError where there is none, or one of another format."""
-    raw = read_json(folder / "plan.json")
-    if not isinstance(raw, dict):
+    file = folder / "plan.json"
+    try:
+        raw = read_json(file, MAX_BYTES)
+    except OSError as error:
         raise SweepError(
             f"{folder}: holds no plan.json, so it is no study. A study is a folder like results/ablate_shift."
-        )
+        ) from error
+    except ReadingError as error:
+        raise SweepError(f"{error} It is no study: run the sweep again, finished cells are kept.") from error
+    if not isinstance(raw, dict):
+        raise SweepError(f"{file}: must hold a JSON object.")
     if raw.pop("format", None) != FORMAT:
         raise SweepError(
             f"{folder}/plan.json: was written by another version. Run the sweep again: finished cells are kept."
         )
-    cells = tuple(Cell(**{**cell, "tasks": tuple(Task(**task) for task in cell["tasks"])}) for cell in raw.pop("cells"))
-    run = raw.pop("run")
-    return Plan(
-        **{
-            **raw,
-            "seeds": tuple(raw["seeds"]),
-            "evaluations": tuple(raw["evaluations"]),
-            "factors": {name: tuple(levels) for name, levels in raw["factors"].items()},
-            "run": Run(**{**run, "launch": tuple(run["launch"])}),
-            "rows": tuple(Row(**row) for row in raw["rows"]),
-            "cells": cells,
-            "entries": tuple(Entry(**entry) for entry in raw["entries"]),
-            "columns": tuple(raw.get("columns", ())),
-        }
-    )
+    plan: Plan = decode(Plan, raw, str(file))
+    _check(plan, file)
+    return plan
+
+
+def _check(plan: Plan, file: Path) -> None:
+    """What becomes a file's name or is looked up by name fits, as in a plan that `make_plan` made."""
+    slug(plan.study, f"{file}: the study")
+    for row in plan.rows:
+        slug(row.name, f"{file}: the row")
+    rows, cells = {row.name for row in plan.rows}, {cell.key: cell for cell in plan.cells}
+    for cell in plan.cells:
+        parts = cell.folder.split("/")
+        for part in parts:
+            slug(part, f"{file}: the cell")
+        if len(parts) != 2:
+            raise SweepError(f"{file}: the cell {cell.folder[:100]!r} must be arm/name.")
+        for key in (cell.key, *(task.key for task in cell.tasks)):
+            slug(key, f"{file}: the key")
+    if plan.baseline not in rows or not plan.metrics or not plan.evaluations or not plan.seeds:
+        raise SweepError(f"{file}: lacks its baseline, metrics, evaluations or seeds.")
+    for metric in plan.metrics:
+        if len(metric) > 100 or not metric.isprintable():
+            raise SweepError(f"{file}: {metric[:100]!a} is no metric's name.")
+    for entry in plan.entries:
+        tasks = {task.key for task in cells[entry.cell].tasks} if entry.cell in cells else set()
+        if entry.row not in rows or entry.task not in tasks or entry.evaluation not in plan.evaluations:
+            raise SweepError(f"{file}: an entry of the row {entry.row[:60]!a} names what the plan does not have.")
 
 
 def adopt(plan: Plan, folder: Path) -> Plan:

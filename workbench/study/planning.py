@@ -192,7 +192,7 @@ class _Planner:
     def _parse(self, row: Row, overrides: Overrides) -> dict[str, Any]:
         try:
             return self._resolve(self.sweep.base, overrides)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise SweepError(f"{self.sweep.path}, {self._culprit(row)}: {error}") from error
 
     def _culprit(self, row: Row) -> str:
@@ -211,12 +211,12 @@ class _Planner:
                 candidates.append((f"evaluate.{factor.name}.{level}", merged(self.sweep.set, overrides)))
         try:
             self._resolve(self.sweep.base, {})
-        except ValueError:
+        except (ValueError, OSError):
             return f"base {self.sweep.base}"
         for where, overrides in candidates:
             try:
                 self._resolve(self.sweep.base, overrides)
-            except ValueError:
+            except (ValueError, OSError):
                 return where
         return f"{row.kind} {row.name}"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from workbench.study.errors import printable
 from workbench.study.plan import Plan
 from workbench.study.results import collect
 from workbench.study.state import Running, State
@@ -75,7 +76,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, state: State) -> None:
         """The state: counts, ETA, what runs, and the table so far."""

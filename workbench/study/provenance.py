@@ -64,9 +64,12 @@ def command() -> str:
 
 
 def _hidden(word: str) -> str:
-    """A database URL without what stands before its @."""
+    """A database URL without what stands before its @ and behind its ?, where a password may stand too."""
     scheme, found, rest = word.partition("://")
-    return f"{scheme}://***@{rest.rpartition('@')[2]}" if found and "@" in rest else word
+    if not found:
+        return word
+    rest, question, _ = rest.partition("?")
+    return f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}{'?***' if question else ''}"
 
 
 def _git(*arguments: str) -> str | None:

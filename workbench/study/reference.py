@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 from pathlib import Path
 
 from workbench.study.errors import SweepError
 from workbench.study.files import explained
+from workbench.study.names import check_links
 from workbench.study.plan import Plan, load
 from workbench.study.publish import publish
 from workbench.study.results import cell_result
@@ -28,11 +31,14 @@ def copy_reference(plan: Plan, root: Path, target: Path) -> None:
             f"{root}: {len(open_cells)} of {len(plan.cells)} cells have no result, {open_cells[0]} among them. Only a "
             "finished study is a reference: run the sweep again, it goes on."
         )
+    check_links(root)
+    if target.is_symlink():
+        raise SweepError(f"{target}: is a symbolic link. Name the folder that it leads to, or another one.")
     if target.exists() and not _is_copy_of(plan, target):
         raise SweepError(f"{target}: exists, and is no copy of the study {plan.study}. Choose another folder.")
-    fresh = target.with_name(f".tmp-{target.name}")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = target.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        fresh.mkdir(parents=True)  # it is not there, so that it is no link either
         _copy(STUDY, root, fresh)
         for cell in plan.cells:
             _copy(CELL, root / cell.folder, fresh / cell.folder)
@@ -44,7 +50,10 @@ def copy_reference(plan: Plan, root: Path, target: Path) -> None:
         fresh.rename(target)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise explained(error, target) from error
+        problem = explained(error, target)
+        if isinstance(problem, SweepError):
+            raise problem from error
+        raise SweepError(f"{target}: cannot be written ({error.strerror}). Nothing was replaced.") from error
 
 
 def _copy(names: tuple[str, ...], source: Path, target: Path) -> None:

@@ -73,15 +73,22 @@ def _selected(result: Any, entry: Entry) -> float | None:
 def _value(entry: Entry, cell: Cell, result: Any, failure: dict[str, Any] | None) -> Value:
     if isinstance(result, dict) and result.get("training") == cell.training:
         if result.get("status") == DIVERGED:
-            return Value(entry, DIVERGED, note=f"diverged @{result.get('step')}")
+            return Value(entry, DIVERGED, note=f"diverged @{_whole(result.get('step'))}")
         if result.get("status") == PRUNED:
-            return Value(entry, PRUNED, note=f"pruned @{result.get('step')}")
-        found = (result.get("evaluations") or {}).get(entry.task)
+            return Value(entry, PRUNED, note=f"pruned @{_whole(result.get('step'))}")
+        evaluations = result.get("evaluations")
+        found = evaluations.get(entry.task) if isinstance(evaluations, dict) else None
         if isinstance(found, dict):
-            return Value(entry, COMPLETE, _numbers(found.get("metrics")), found.get("n"), found.get("extractors") or {})
+            hashes = found.get("extractors")
+            texts = {k: v for k, v in hashes.items() if isinstance(v, str)} if isinstance(hashes, dict) else {}
+            return Value(entry, COMPLETE, _numbers(found.get("metrics")), _whole(found.get("n")), texts)
     if failure:
-        return Value(entry, FAILED, note=str(failure.get("kind", "failed")))
+        return Value(entry, FAILED, note=str(failure.get("kind", "failed"))[:100])
     return Value(entry, MISSING)
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _numbers(metrics: Any) -> dict[str, float]:

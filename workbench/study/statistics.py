@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
+SPREADLESS = 1e-12  # of the values: what rounding leaves of equal differences
 MARGIN = 0.02  # of the baseline's mean: what "leaves it alone" allows
 
 
@@ -16,7 +17,8 @@ class Comparison:
 
     low, high: the 95 % Student-t interval of the mean difference for n >= 3, the smallest and the largest difference
     for n = 2, None for n = 1. p: two-sided, None below n = 3. p_equivalent: of the test that the difference lies within
-    +-2 % of the baseline's mean (TOST), None below n = 3.
+    +-2 % of the baseline's mean (TOST), None below n = 3. All are None where the difference is the same in every seed
+    and not zero: a t test takes its scale from the spread, and there is none.
     """
 
     n: int
@@ -31,7 +33,7 @@ class Comparison:
     @property
     def is_interval(self) -> bool:
         """Whether low and high are a confidence interval and no mere range."""
-        return self.n >= 3
+        return self.n >= 3 and self.low is not None
 
     @property
     def excludes_zero(self) -> bool:
@@ -79,6 +81,8 @@ def compare(
     if n == 2:
         return Comparison(n, centre, min(differences), max(differences), better, None, None, is_inert)
     error = standard_deviation(differences) / math.sqrt(n)
+    if centre and error <= SPREADLESS * max(abs(value) for seed in seeds for value in (arm[seed], baseline[seed])):
+        return Comparison(n, centre, None, None, better, None, None, is_inert)
     half = _quantile(0.5 + CONFIDENCE / 2, n - 1) * error
     bound = margin * abs(mean([baseline[seed] for seed in seeds]))
     return Comparison(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -10,7 +11,7 @@ from typing import Any
 
 from workbench.study.budget import check_budget, parse_budget
 from workbench.study.config_file import with_files
-from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.errors import SweepError, did_you_mean, shown
 from workbench.study.facts import parse_columns
 from workbench.study.metric_names import check_direction, check_metric
 from workbench.study.names import slug
@@ -121,7 +122,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
                     )
     baseline, baseline_arm = _baseline(raw.get("baseline"), factors, path)
     arms = _named_overrides(raw.get("arms"), f"{path}, arms", "The arm", path.parent)
-    base = Path(_text(raw, "base", path, required=True)).expanduser()
+    base = Path(os.path.expanduser(_text(raw, "base", path, required=True)))
     metrics = _metrics(raw.get("metrics"), path)
     sweep = SweepFile(
         path=path,
@@ -144,8 +145,12 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
         select=parse_select(raw.get("select"), metrics, path),
         columns=parse_columns(raw.get("columns"), path),
     )
-    if not sweep.base.is_file():
-        raise SweepError(f"{path}, base: there is no file {sweep.base}.")
+    try:
+        there = sweep.base.is_file()
+    except OSError:  # longer than a name can be
+        there = False
+    if not there:
+        raise SweepError(f"{path}, base: there is no file {str(sweep.base)[:200]}.")
     if not factors and not arms:
         raise SweepError(f"{path}: there is nothing to compare. Give factors with levels, or arms.")
     _check_set(sweep)
@@ -157,7 +162,7 @@ def _text(raw: Mapping[str, Any], key: str, path: Path, required: bool = False) 
     if value is None and not required:
         return ""
     if not isinstance(value, str) or not value.strip():
-        raise SweepError(f"{path}, {key}: must be a text, but is {value!r}.")
+        raise SweepError(f"{path}, {key}: must be a text, but is {shown(value)}.")
     return " ".join(value.split())
 
 
@@ -165,7 +170,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise SweepError(f"{where}: must be a mapping (name: value), but is {value!r}.")
+        raise SweepError(f"{where}: must be a mapping (name: value), but is {shown(value)}.")
     return value
 
 
@@ -282,7 +287,7 @@ def _seeds(value: Any, path: Path) -> tuple[int, ...]:
         return tuple(value)
     raise SweepError(
         f"{path}, seeds: must be a number of seeds from 1 to {MAX_SEEDS}, or a list of different ones, but is "
-        f"{value!r}."
+        f"{shown(value)}."
     )
 
 
@@ -315,14 +320,14 @@ def _run(value: Any, path: Path) -> Run:
             raise SweepError(f"{path}, run: there is no key {key!r}.{did_you_mean(key, known)}")
     devices, hours, retries, launch = raw.get("devices", 1), raw.get("hours"), raw.get("retries", 2), raw.get("launch")
     if not _whole(devices) or not 1 <= devices <= 4_096:
-        raise SweepError(f"{path}, run.devices: must be a whole number from 1, but is {devices!r}.")
+        raise SweepError(f"{path}, run.devices: must be a whole number from 1, but is {shown(devices)}.")
     if hours is not None and (isinstance(hours, bool) or not isinstance(hours, int | float) or not hours > 0):
-        raise SweepError(f"{path}, run.hours: must be hours a cell, above 0, but is {hours!r}.")
+        raise SweepError(f"{path}, run.hours: must be hours a cell, above 0, but is {shown(hours)}.")
     if not _whole(retries) or not 0 <= retries <= 100:
-        raise SweepError(f"{path}, run.retries: must be a whole number from 0 to 100, but is {retries!r}.")
+        raise SweepError(f"{path}, run.retries: must be a whole number from 0 to 100, but is {shown(retries)}.")
     words: Iterable[Any] = launch.split() if isinstance(launch, str) else launch or ()
     if not all(isinstance(word, str) for word in words):
-        raise SweepError(f"{path}, run.launch: must be a command's words, but is {launch!r}.")
+        raise SweepError(f"{path}, run.launch: must be a command's words, but is {shown(launch)}.")
     return Run(devices, None if hours is None else float(hours), retries, tuple(words))
 
 

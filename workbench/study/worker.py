@@ -23,7 +23,7 @@ from workbench.study.errors import EXIT_DISK, DiskError, SweepError
 from workbench.study.files import explained, tail, write_json, write_text
 from workbench.study.launch import CommandLauncher, ForkLauncher, Launcher, Outcome, watch
 from workbench.study.ledger import Claim, Ledger
-from workbench.study.names import inside
+from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan, Task
 from workbench.study.results import cell_result
 from workbench.study.surroundings import child_environment
@@ -72,6 +72,7 @@ class Worker:
 
     def _work(self, claim: Claim) -> None:
         folder = inside(self._root, claim.cell.folder)
+        check_links(folder)
         outcome = self._attempt(claim, folder)
         if cell_result(self._plan, claim.cell, self._root) is not None:
             (folder / "failure.json").unlink(missing_ok=True)
@@ -125,10 +126,10 @@ class Worker:
 
     def _write_inputs(self, cell: Cell, folder: Path) -> None:
         """config.yaml: what `python -m workbench.train --config` repeats; evaluations.yaml: what to score it on."""
-        import yaml
+        from workbench.safe_yaml import dump_yaml
 
-        write_text(folder / "config.yaml", yaml.safe_dump(_plain(cell.config), sort_keys=False), durable=False)
-        wanted = yaml.safe_dump(_plain(self._wanted(cell)), sort_keys=False)
+        write_text(folder / "config.yaml", dump_yaml(_plain(cell.config)), durable=False)
+        wanted = dump_yaml(_plain(self._wanted(cell)))
         write_text(folder / "evaluations.yaml", wanted, durable=False)
         if not (folder / "provenance.json").exists():  # the training writes its own, which knows more
             write_json(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from workbench.config import ConfigError, parse_yaml, training_part
+from workbench.files import as_file_name
 
 
 @dataclass
@@ -55,7 +56,7 @@ def parse(arguments: Sequence[str]) -> Command:
             what = "needs a value" if word.startswith("--") else "is not expected here"
             raise ConfigError(f"{word!r} {what}. Settings are given as --KEY VALUE; see --help.")
         overrides.pop(key, None)  # given twice: the last one counts, at its place in the order
-        overrides[key] = parse_yaml(value)
+        overrides[key] = parse_yaml(value, f"--{key}")
     return Command(known.config, known.run_dir, known.plugin, overrides, known.print_config, known.list, known.quiet)
 
 
@@ -78,7 +79,9 @@ def default_run_dir(config_file: Path, resolved: dict[str, Any]) -> Path:
     """results/runs/<name of the file>-<8 digits of the training configuration's hash>: the same command, the same
     run."""
     text = json.dumps(training_part(resolved), sort_keys=True)
-    return Path("results") / "runs" / f"{config_file.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return (
+        Path("results") / "runs" / f"{as_file_name(config_file.stem)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    )
 
 
 @contextmanager

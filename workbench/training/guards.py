@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workbench.files import OutsideError, refuse_links
 from workbench.training.errors import RunFolderError
 
 
@@ -20,9 +21,13 @@ def owned(folder: Path) -> Iterator[None]:
         RunFolderError: another process does, or the folder cannot be made or written.
     """
     try:
+        refuse_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a")
-    except OSError as error:
+    except OutsideError as error:
+        raise RunFolderError(str(error)) from error
+    except (OSError, ValueError) as error:
+        error = error if isinstance(error, OSError) else OSError(0, str(error))  # a NUL in the name
         raise RunFolderError(f"{folder} cannot be written ({error.strerror}). Use another --run-dir.") from error
     with lock:
         try:

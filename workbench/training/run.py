@@ -122,7 +122,7 @@ class Run:
         module, draws = self._module(teacher, state["tick"] if state else 0)
         if self.is_main:
             self._write_json("provenance.json", provenance(teacher.sha256))
-        if state is not None and state["teacher"] != teacher.sha256:
+        if state is not None and state.get("teacher") != teacher.sha256:
             raise RunFolderError(
                 f"{self.folder}: the checkpoint was made with another teacher than {teacher.path} (SHA-256 differs). "
                 "Use another --run-dir."
@@ -210,7 +210,15 @@ class Run:
         model, train = config.model, config.train
         measurements = self._measure(module, teacher, draws, state)
         if state is not None:
-            module.load_training_state(state)
+            try:
+                module.load_training_state(state)
+            except torch.OutOfMemoryError:
+                raise
+            except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                raise RunFolderError(
+                    f"{self.folder}: the checkpoint is whole, but not one of this training ({type(error).__name__}: "
+                    f"{' '.join(str(error).split())[:200]}). Use another --run-dir, or remove it to start again."
+                ) from error
         has_images = config.data.has_images and train.probe_every > 0
         probe = self._diagnostics(module, teacher, draws, "probe", train.probe_samples)
         shown = _spread_indices(len(config.data), train.sample_prompts)
@@ -249,7 +257,9 @@ class Run:
             return {}
         diagnostics = self._diagnostics(module, teacher, draws, "reference", samples)
         if state is not None:
-            measurements: dict[str, list[float]] = state["measurements"]
+            measurements: dict[str, list[float]] = state.get("measurements") or {}
+            if any(name not in measurements for name in waiting):
+                raise RunFolderError(f"{self.folder}: the checkpoint lacks measurements. Remove it to start again.")
             for name, loss in waiting.items():
                 loss.calibrate(_replay(measurements[name]), teacher.process, diagnostics.times)
             return measurements

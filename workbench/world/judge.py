@@ -12,12 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.data.wardrobe.attributes import VALUES
 from workbench.files import file_sha256
+from workbench.tensor_files import read_safetensors
 
 JUDGE = Path(__file__).resolve().parents[1] / "assets" / "judge"
 
@@ -86,7 +87,10 @@ def load_judge(folder: Path | str = JUDGE) -> Judge:
     if not file.is_file():
         raise ValueError(f"{file}: the judge's weights are missing. Install the package again.")
     judge = Judge()
-    judge.load_state_dict(load_file(file))
+    try:
+        judge.load_state_dict(read_safetensors(file)[0])
+    except RuntimeError as error:  # other names or shapes
+        raise ValueError(f"{file}: holds other weights than the judge's. Install the package again.") from error
     judge.sha256 = file_sha256(file)
     return judge.eval().requires_grad_(False)
 

@@ -52,7 +52,7 @@ def probe(latents: Tensor, labels: Tensor, beta_end: float, repeats: int = 4) ->
 
 def table(folder: Path, images: int = 12_000) -> dict[str, float]:
     """Accuracy of reading the ground's colour, for several ends of the schedule. The VAE is read from folder/vae."""
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True)
     latents, labels = latent_pool(vae, images)
     ground = labels[:, ATTRIBUTES.index("background")].long()
     return {

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from workbench.files import write_atomically
+from workbench.tensor_files import read_torch
 
 WORK = Path("results") / "world"  # checkpoints and curves of these commands; nothing there is shipped
 
@@ -55,7 +56,7 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     start = 0
     if path.is_file():
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_torch(path)
         for key, module in modules.items():
             module.load_state_dict(state["modules"][key])
         optimiser.load_state_dict(state["optimiser"])

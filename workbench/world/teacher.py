@@ -24,6 +24,7 @@ from workbench.data import Wardrobe
 from workbench.data.wardrobe import captions
 from workbench.data.wardrobe.attributes import VALUES
 from workbench.files import write_atomically
+from workbench.tensor_files import read_torch
 from workbench.world import tokenizer as tokens
 from workbench.world.loop import WORK, fit
 from workbench.world.vae import to_signed
@@ -92,7 +93,7 @@ def latent_pool(vae: AutoencoderKL, n: int, work: Path = WORK) -> tuple[Tensor, 
     digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in vae.state_dict().values())).hexdigest()[:12]
     path = work / f"latents-{digest}-{n}.pt"
     if path.is_file():
-        state = torch.load(path, weights_only=True)
+        state = read_torch(path)
         return state["latents"], state["labels"]
     data = Wardrobe("teacher", n)
     latents, labels = [], []
@@ -128,7 +129,7 @@ def write(
     folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel, tokenizer: CLIPTokenizer, beta_end: float
 ) -> None:
     """Write a diffusers folder that StableDiffusionPipeline.from_pretrained loads."""
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True)
     pipeline = StableDiffusionPipeline(
         vae, text, tokenizer, unet, build_scheduler(beta_end), None, None, requires_safety_checker=False
     )
@@ -160,7 +161,7 @@ def train(
     if not (folder / "vae" / "config.json").is_file():
         raise ValueError(f"{folder / 'vae'}: no VAE there. Run `python -m workbench.world vae` first.")
     torch.manual_seed(0)
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True)
     latents, labels = latent_pool(vae, images, work)
     tokenizer = tokens.build()
     text = build_text_encoder(tokenizer).train()
@@ -201,7 +202,8 @@ def load_shipped(folder: Path, unet: UNet2DConditionModel, text: CLIPTextModel) 
     for part, network in (("unet", unet), ("text_encoder", text)):
         if not (folder / part / "config.json").is_file():
             raise ValueError(f"{folder / part}: no weights there to begin with. Leave out --from-shipped.")
-        network.load_state_dict(type(network).from_pretrained(folder / part, use_safetensors=True).state_dict())
+        loaded = type(network).from_pretrained(folder / part, local_files_only=True, use_safetensors=True)
+        network.load_state_dict(loaded.state_dict())
 
 
 def export(folder: Path, *, beta_end: float = BETA_END, work: Path = WORK) -> dict[str, int]:
@@ -212,10 +214,10 @@ def export(folder: Path, *, beta_end: float = BETA_END, work: Path = WORK) -> di
     path = work / "teacher.ckpt"
     if not path.is_file():
         raise ValueError(f"{path}: no checkpoint there. Run `python -m workbench.world teacher` first.")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_torch(path)
     tokenizer = tokens.build()
     text = build_text_encoder(tokenizer)
-    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, use_safetensors=True)
     unet = build_unet(vae.config.latent_channels, text.config.hidden_size)
     parameters = [p for module in (unet, text) for p in module.parameters()]
     with torch.no_grad():

@@ -64,7 +64,7 @@ def start(path: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.study.search.fake_search", str(path)]
     return subprocess.Popen(
         [*command, "--results", str(path.parent / "results"), *more], cwd=HERE, text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "LEASE": "30", **environment},
+        env={**os.environ, "LEASE": "30", **environment},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 

@@ -17,6 +17,8 @@ from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
 from workbench.distill.update import Update
 
+_WEIGHT = 0.1
+
 
 class Adversarial(Loss):
     """A game between the student's x0 and real latents, judged by text-conditional heads on frozen teacher features.
@@ -46,7 +48,7 @@ class Adversarial(Loss):
 
     def __init__(
         self,
-        weight: float = 0.1,
+        weight: float = _WEIGHT,
         gradient_ratio: float | None = None,
         game: Game = Hinge(),  # noqa: B008  # frozen
         real: Target | None = None,
@@ -64,6 +66,11 @@ class Adversarial(Loss):
         _above("critic_learning_rate", critic_learning_rate, 0)
         if gradient_ratio is not None:
             _above("gradient_ratio", gradient_ratio, 0)
+            if weight != _WEIGHT:
+                raise ValueError(
+                    f"Adversarial has a weight ({weight}) and a gradient_ratio ({gradient_ratio}), which takes its "
+                    "place. Give one of them."
+                )
         for name, count, least in (
             ("critic_updates", critic_updates, 1),
             ("critic_warmup", critic_warmup, 0),

@@ -15,7 +15,8 @@ from workbench.distill.shifts.base import ShiftSchedule
 class TableShift(ShiftSchedule):
     """gamma(times[i]) = levels[i], linear in between, from (0, 0) to (T, levels[-1]).
 
-    ValueError unless both have the same length, times rise, and levels never fall and are at least 1.
+    ValueError unless both have the same length, times rise, and levels never fall and are at least 1; when it is asked,
+    for times or levels above T.
     """
 
     times: tuple[int, ...] = (1000,)  # student times in 1..T
@@ -35,4 +36,10 @@ class TableShift(ShiftSchedule):
             raise ValueError(f"TableShift levels must be at least 1 and never fall, but got {list(self.levels)}.")
 
     def level(self, t: int, process: NoiseProcess, timesteps: Sequence[int]) -> float:
+        T = process.num_train_timesteps
+        if self.times[-1] > T or self.levels[-1] > T:
+            raise ValueError(
+                f"TableShift: times and levels must be at most the schedule's T = {T}, but got {list(self.times)} and "
+                f"{list(self.levels)}."
+            )
         return float(np.interp(t, (0, *self.times), (0, *self.levels)))

@@ -40,6 +40,11 @@ class Extractor(ABC):
             raise ValueError(f"{cls.kind}: there is no {argument}. Give the {cls.argument_help}.")
 
     @classmethod
+    def label(cls, argument: str) -> str:
+        """What `name` will be, before anything is loaded: what stands in the brackets of FD[...]."""
+        return cls.kind
+
+    @classmethod
     def make(cls, argument: str | None, device: torch.device | str = "cpu") -> Extractor:
         """From what a config says after the colon. Raises ValueError with what to install or which file to give."""
         extractor = cls(argument) if cls.takes_argument else cls()  # type: ignore[call-arg]

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from workbench.metrics.extractors.base import Extractor
 from workbench.metrics.resize import resize
+from workbench.models.folder_check import check_model_folder
+from workbench.safe_json import read_json
 
 WARDROBE_CLIP = Path(__file__).parents[2] / "assets" / "judge" / "clip"
 
@@ -31,13 +33,14 @@ class ClipModel:
         from transformers import AutoTokenizer, CLIPModel
 
         source = str(WARDROBE_CLIP if path is None else path)
+        check_clip(source)
         try:
             self.model = (
                 CLIPModel.from_pretrained(source, local_files_only=True, use_safetensors=True).eval().to(device)
             )
-            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # the libraries have an error of their own for each lie of a config or a header
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise ValueError(f"evaluation.clip: no CLIPModel with its tokenizer at {source} ({reason}).") from error
         self.name = "wardrobe" if path is None else Path(source).name
         self.device = torch.device(device)
@@ -86,6 +89,10 @@ class ClipImages(Extractor):
         if argument != "wardrobe":
             super().check_argument(argument)
 
+    @classmethod
+    def label(cls, argument: str) -> str:
+        return f"CLIP {Path(argument).name}"
+
     def __init__(self, path: str | ClipModel = "wardrobe") -> None:
         self.clip = path if isinstance(path, ClipModel) else ClipModel(None if path == "wardrobe" else path)
         self.name = f"CLIP {self.clip.name}"
@@ -112,6 +119,25 @@ def weights_hash(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def check_clip(source: str) -> None:
+    """Whether there is a CLIP model to load, and no code with it; cheap enough to check every cell of a sweep.
+
+    source: a folder, or an id of the hub that is in the local cache. Raises ValueError, see `check_model_folder`.
+    """
+    from transformers.utils import cached_file
+
+    folder = Path(source)
+    if not folder.is_dir():
+        try:
+            folder = Path(cached_file(source, "config.json", local_files_only=True)).parent
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"evaluation.clip: no CLIPModel with its tokenizer at {source[:200]}, neither as a folder nor in the "
+                "local cache of the hub. Nothing is downloaded here: fetch it first."
+            ) from error
+    check_model_folder(folder)
+
+
 def _normalisation(source: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and std of the model's own preprocessor_config.json; OpenAI's CLIP values if there is none."""
     from transformers.utils import cached_file
@@ -120,9 +146,11 @@ def _normalisation(source: str) -> tuple[Sequence[float], Sequence[float]]:
         source, "preprocessor_config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
     )
     if file is not None:
-        import json
-
-        config = json.loads(Path(file).read_text(encoding="utf-8"))
-        if "image_mean" in config and "image_std" in config:
-            return config["image_mean"], config["image_std"]
+        config = read_json(Path(file), limit=1_000_000)
+        if isinstance(config, dict) and "image_mean" in config and "image_std" in config:
+            mean, std = config["image_mean"], config["image_std"]
+            for values in (mean, std):
+                if not isinstance(values, list) or len(values) != 3 or not all(type(v) in (int, float) for v in values):
+                    raise ValueError(f"evaluation.clip: {file}: image_mean and image_std must be three numbers each.")
+            return mean, std
     return (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

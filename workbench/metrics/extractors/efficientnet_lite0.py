@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.files import file_sha256
 from workbench.metrics.extractors.base import Extractor
 from workbench.metrics.resize import resize
+from workbench.tensor_files import read_state_dict
 
 # (repeats, kernel, stride, expansion, channels) of each stage: Tan and Le 2019, arXiv 1905.11946, table 1 (B0).
 # "Lite" has no squeeze-and-excitation and ReLU6 for swish.
@@ -50,7 +51,7 @@ class EfficientNetLite0(Extractor):
         self.dim = 1280
         self.input_size = input_size
         self.preprocessing = f"bicubic antialiased to {input_size} px, (x - 127) / 128"
-        self.weights = torch.load(path, map_location="cpu", weights_only=True)
+        self.weights = read_state_dict(path)
 
     def to(self, device: torch.device | str) -> None:
         super().to(device)

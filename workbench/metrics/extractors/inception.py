@@ -12,9 +12,11 @@ from torch import Tensor
 from workbench.files import file_sha256
 from workbench.metrics.extractors.base import Extractor
 from workbench.metrics.resize import resize
+from workbench.tensor_files import read_state_dict
 
 # The 2015 network as PyTorch tensors. torch-fidelity publishes it as weights-inception-2015-12-05-6726825d.pth,
 # pytorch-fid as pt_inception-2015-12-05-6726825d.pth: one file under two names.
+NAME = "inception-2015-12-05"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -31,6 +33,10 @@ class Inception(Extractor):
     takes_argument: ClassVar[bool] = True
     argument_help: ClassVar[str] = "path of weights-inception-2015-12-05-6726825d.pth"
 
+    @classmethod
+    def label(cls, argument: str) -> str:
+        return NAME
+
     def __init__(self, path: str) -> None:
         file = Path(path)
         if not file.is_file():
@@ -41,10 +47,10 @@ class Inception(Extractor):
                 f"inception: {path} has SHA-256 {self.sha256[:12]}..., not {SHA256[:12]}...; "
                 "a distance on other weights is no FID. Give the original file."
             )
-        self._configure(torch.load(file, map_location="cpu", weights_only=True))
+        self._configure(read_state_dict(file))
 
     def _configure(self, weights: dict[str, Tensor]) -> None:
-        self.name = "inception-2015-12-05"
+        self.name = NAME
         self.dim = 2048
         self.preprocessing = "bicubic antialiased to 299 px, (x - 128) / 128"
         self.batch_size = 32

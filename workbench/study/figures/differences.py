@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.study.figures.style import BETTER, GREY, PALE, WORSE, better_word, canvas, conditions, interval_words
+from workbench.study.figures.style import (
+    BETTER,
+    GREY,
+    PALE,
+    WORSE,
+    better_word,
+    canvas,
+    conditions,
+    interval_words,
+    plain,
+)
 from workbench.study.tables import Block, Table
 
 if TYPE_CHECKING:
@@ -46,11 +56,13 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
         )  # fmt: skip
     axes.axvline(0, color="black", linewidth=0.9)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
-    axes.set_yticks(range(len(compared)), [_label(table, line.row.name, line.row.label) for line in reversed(compared)])
-    axes.set_xlabel(f"{column.metric}: row − {base.row.label} ({better_word(column.direction)})")
+    axes.set_yticks(
+        range(len(compared)), [plain(_label(table, line.row.name, line.row.label)) for line in reversed(compared)]
+    )
+    axes.set_xlabel(plain(f"{column.metric}: row − {base.row.label} ({better_word(column.direction)})"))
     axes.set_ylim(-0.7, len(compared) - 0.3)
     words = f"{conditions(table, column.metric, seeds)}; bars: {interval_words(seeds)}"
-    axes.set_title(" · ".join(filter(None, (block.title, words))), fontsize=8, loc="left", color="0.3")
+    axes.set_title(plain(" · ".join(filter(None, (block.title, words)))), fontsize=8, loc="left", color="0.3")
     return figure
 
 

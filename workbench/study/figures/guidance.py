@@ -18,6 +18,7 @@ from workbench.study.figures.style import (
     better_word,
     canvas,
     conditions,
+    plain,
 )
 from workbench.study.files import read_json
 from workbench.study.plan import Cell, Plan
@@ -58,8 +59,8 @@ def guidance_curves(plan: Plan, table: Table, values: Sequence[Value], root: Pat
             )
     axes.grid(color=PALE, linewidth=0.5)
     directions = {column.metric: column.direction for column in table.columns}
-    axes.set_xlabel(f"{score} ({better_word(directions[score])})")
-    axes.set_ylabel(f"{distance} ({better_word(directions[distance])})")
+    axes.set_xlabel(plain(f"{score} ({better_word(directions[score])})"))
+    axes.set_ylabel(plain(f"{distance} ({better_word(directions[distance])})"))
     words = conditions(table, distance, len(plan.seeds))
     axes.set_title(f"{words} (students: mean); numbers: guidance scale", fontsize=8, loc="left", color="0.3")
     axes.legend(fontsize=FONT - 1, frameon=False)

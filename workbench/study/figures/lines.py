@@ -20,6 +20,7 @@ from workbench.study.figures.style import (
     canvas,
     conditions,
     interval_words,
+    plain,
 )
 from workbench.study.plan import Entry, Plan, Row
 from workbench.study.results import COMPLETE, Value
@@ -71,7 +72,7 @@ def against_steps(plan: Plan, table: Table, values: Sequence[Value], metric: str
         entries = list(plan.of(row.name))
         is_flat = len({e.num_inference_steps for e in entries}) < 2 or any(e.subject == "real" for e in entries)
         if row.kind == "reference" and is_flat:
-            flat |= {row.label: points[0].mean} if points else {}
+            flat |= {plain(row.label): points[0].mean} if points else {}
         elif points:
             series[row.name] = points
     if not series:
@@ -117,7 +118,7 @@ def against_passes(plan: Plan, table: Table, values: Sequence[Value], metric: st
         same = [v.metrics[metric] for v in values if v.entry.row == row.name and metric in v.metrics
                 and v.entry.num_inference_steps in (steps, _most(plan, row.name))]  # fmt: skip
         if row.kind == "reference" and same:
-            flat[row.label] = same[0]
+            flat[plain(row.label)] = same[0]
     figure, axes = _lines(plan, table, metric, series, flat, dodge=False)
     axes.set_xlabel(f"network passes of the training (forwards of one sample); sampled in {steps} steps")
     axes.set_xlim(left=0)
@@ -157,7 +158,7 @@ def _lines(
         axes.set_yscale("log")
         _plain_numbers(axes, min(shown), max(shown))
     column = next(column for column in table.columns if column.metric == metric)
-    axes.set_ylabel(f"{metric} ({better_word(column.direction)})")
+    axes.set_ylabel(plain(f"{metric} ({better_word(column.direction)})"))
     axes.grid(axis="y", color=PALE, linewidth=0.5)
     seeds = len(plan.seeds)
     words = f"{conditions(table, metric, seeds)}; bars: {interval_words(seeds)}"
@@ -186,12 +187,12 @@ def _furthest(plan: Plan, series: Mapping[str, list[Point]]) -> list[str]:
 
 def _style(plan: Plan, row: Row, coloured: Sequence[str], pale: Sequence[str]) -> tuple[dict[str, Any], str]:
     if row.kind == "reference":
-        return {"color": GREY, "linestyle": "--", "marker": "o", "markerfacecolor": "white"}, row.label
+        return {"color": GREY, "linestyle": "--", "marker": "o", "markerfacecolor": "white"}, plain(row.label)
     if row.name == plan.baseline:
-        return {"color": BLACK, "marker": "o", "linewidth": 2, "zorder": 3}, row.label
+        return {"color": BLACK, "marker": "o", "linewidth": 2, "zorder": 3}, plain(row.label)
     if row.name in coloured:
         index = list(coloured).index(row.name)
-        return {"color": COLOURS[index], "marker": MARKERS[index], "linewidth": 1.4}, row.label
+        return {"color": COLOURS[index], "marker": MARKERS[index], "linewidth": 1.4}, plain(row.label)
     label = f"{len(pale)} arms nearer to {plan.baseline}" if row.name == pale[0] else "_pale"
     return {"color": PALE, "marker": ".", "linewidth": 1, "zorder": 1}, label
 

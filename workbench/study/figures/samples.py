@@ -13,6 +13,7 @@ from workbench.study.sweep_file import Levels
 
 COLUMNS, GAP = 8, 4  # of an evaluation's grid.png: square tiles a row, pixels between them
 MAX_STRIPS = 40
+MAX_PIXELS = 50_000_000  # of a grid.png; ours have a thousandth
 LABEL, PROMPT, LINE = 14, 11, 13  # pixels: fonts of rows and prompts, height of a prompt's line
 
 
@@ -26,9 +27,21 @@ def sample_strips(plan: Plan, root: Path, levels: Levels | None = None) -> list[
         if entry is None:
             continue
         path = root / cells[entry.cell].folder / "evaluations" / entry.task / "grid.png"
-        if path.is_file():
+        if _is_grid(path):
             strips.append((row.label, path))
     return strips[:MAX_STRIPS]
+
+
+def _is_grid(path: Path) -> bool:
+    """Whether there is a whole PNG of a grid's shape; Pillow goes by the content, and for some starts programs."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            opened.load()
+            return opened.width > COLUMNS * GAP and opened.width * opened.height < MAX_PIXELS
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def compose(strips: Sequence[tuple[str, Path]]) -> bytes:
@@ -39,7 +52,7 @@ def compose(strips: Sequence[tuple[str, Path]]) -> bytes:
     margin = 10 + max(int(font.getlength(label)) for label, _ in strips)
     rows, prompts = [], []
     for label, path in strips:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=["PNG"]) as opened:
             prompts.append(_prompts(opened))
             image = opened.convert("RGB")
         tile = (image.width - (COLUMNS - 1) * GAP) // COLUMNS

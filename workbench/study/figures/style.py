@@ -56,6 +56,11 @@ def save(figure: Canvas, path: Path) -> Path:
     return path
 
 
+def plain(text: str) -> str:
+    """Without what matplotlib would set as mathematics."""
+    return text.replace("$", r"\$")
+
+
 def file_name(metric: str) -> str:
     """'fd-judge' of 'FD[judge]'."""
     return "".join(mark if mark.isalnum() else "-" for mark in metric).strip("-").lower()

@@ -63,7 +63,7 @@ def publish_search(root: Path) -> Published:
 
 def _configuration(search: Search, found: Standing) -> str:
     """What `python -m workbench.train --config` takes: the trial's configuration, scored on the report half."""
-    import yaml
+    from workbench.safe_yaml import dump_yaml
 
     config = dict(found.trial.cell.config)
     if isinstance(config.get("evaluation"), dict) and "prompts" in config["evaluation"]:
@@ -71,7 +71,7 @@ def _configuration(search: Search, found: Standing) -> str:
     values = ", ".join(f"{name} {value}" for name, value in found.trial.values.items())
     scores = ", ".join(f"{name} {found.scores[name]:.4g}" for name in search.objectives)
     head = f"# {found.trial.name} of the search {search.study}: {values}.\n# On the tune half, one seed: {scores}.\n"
-    return head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return head + dump_yaml(config)
 
 
 def _verdict(search: Search, chosen: Sequence[Standing], plan: Plan | None, table: Table | None) -> str:

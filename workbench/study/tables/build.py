@@ -158,6 +158,8 @@ def _notes(plan: Plan, blocks: Sequence[Block], columns: Sequence[Column]) -> tu
             "Bold: better than the baseline, and the interval does not contain zero; not corrected for the number of "
             "rows and columns."
         )
+        if any(f.comparison and f.comparison.low is None for line in lines for f in line.figures.values()):
+            notes.append("n/a: the difference is the same in every seed, so that it has no interval and no test.")
         notes.append(f"p: paired t test, after Holm's correction over {blocks[0].family} rows of the block.")
         if any(
             f.comparison and f.comparison.p_equivalent is not None and f.comparison.p_equivalent < 0.05

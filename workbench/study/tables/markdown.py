@@ -36,4 +36,5 @@ def _text(text: words.Text) -> str:
 def _escape(text: str) -> str:
     for mark in "\\`*_|":
         text = text.replace(mark, "\\" + mark)
-    return text.replace("<", "&lt;").replace("\n", " ")
+    # and no link: a question may hold one, and what it leads to is nobody's choice here
+    return text.replace("<", "&lt;").replace("](", "]\\(").replace("\n", " ")

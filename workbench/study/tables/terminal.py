@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.study.errors import printable
 from workbench.study.tables import words
 from workbench.study.tables.model import Block, Table
 
@@ -18,15 +19,15 @@ def terminal(table: Table, blocks: int | None = None) -> Group:
     from rich.text import Text
 
     shown = table.blocks if blocks is None else table.blocks[:blocks]
-    parts: list[RenderableType] = [Text(table.question or table.study, style="bold")]
+    parts: list[RenderableType] = [Text(printable(table.question or table.study), style="bold")]
     parts += [_rich(table, block, columns) for block in shown for columns in words.parts(table)]
     if len(shown) < len(table.blocks):
         parts.append(Text(f"and {len(table.blocks) - len(shown)} more evaluations in table.md", style="dim"))
     else:
-        parts += [Text(f"· {note}", style="dim") for note in table.notes]
+        parts += [Text(printable(f"· {note}"), style="dim") for note in table.notes]
     if primary := words.primary_rows(table):
         parts.append(_primary(primary))
-        parts += [Text(f"· {note}", style="dim") for note in words.primary_notes(table)]
+        parts += [Text(printable(f"· {note}"), style="dim") for note in words.primary_notes(table)]
     return Group(*parts)
 
 
@@ -39,7 +40,7 @@ def _primary(rows: list[list[words.Text]]) -> RichTable:
     for head in words.PRIMARY_HEAD:
         grid.add_column(head, justify="right" if head in ("difference", "p") else "left")
     for row in rows:
-        grid.add_row(*(Text(text.main, style="bold" if text.bold else "") for text in row))
+        grid.add_row(*(Text(printable(text.main), style="bold" if text.bold else "") for text in row))
     return grid
 
 
@@ -49,11 +50,19 @@ def _rich(table: Table, block: Block, columns: list[int]) -> RichTable:
     from rich.text import Text
 
     title = block.title if columns == words.parts(table)[0] else ""
-    grid = RichTable(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=False)
+    grid = RichTable(
+        title=Text(printable(title), style="italic") if title else None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        expand=False,
+    )
     heads = words.header(table)
     for index in columns:
         head = heads[index]
-        grid.add_column(Text("\n".join(filter(None, (head.main, head.below)))), justify="right" if index else "left")
+        grid.add_column(
+            Text(printable("\n".join(filter(None, (head.main, head.below))))), justify="right" if index else "left"
+        )
     kind = "arm"
     for line in block.lines:
         if line.row.kind != kind:
@@ -62,9 +71,9 @@ def _rich(table: Table, block: Block, columns: list[int]) -> RichTable:
         texts = []
         shown = words.cells(table, line)
         for cell in (shown[index] for index in columns):
-            text = Text(cell.main, style="bold" if cell.bold else "")
+            text = Text(printable(cell.main), style="bold" if cell.bold else "")
             if cell.below:
-                text.append(f"\n{cell.below}", style="dim")
+                text.append(printable(f"\n{cell.below}"), style="dim")
             texts.append(text)
         grid.add_row(*texts)
     return grid

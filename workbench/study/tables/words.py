@@ -81,7 +81,8 @@ def cells(table: Table, line: Line) -> list[Text]:
         figure = line.figures[column.metric]
         texts.append(_figure(figure, column, line, table.primary.get(line.row.name) == column.metric))
         if index == 0:
-            texts.append(Text(p_value(figure.p_holm)))
+            untested = figure.comparison is not None and figure.comparison.n >= 3 and figure.comparison.p is None
+            texts.append(Text("n/a" if untested else p_value(figure.p_holm)))
             texts.append(Text("" if figure.percent_of_teacher is None else f"{figure.percent_of_teacher:.1f} %"))
             texts.append(Text("" if figure.gap_closed is None else number(figure.gap_closed, 0) + " %"))
     return [*texts, *(Text(line.facts.get(name, "")) for name in table.facts)]
@@ -107,6 +108,8 @@ def difference(comparison: Comparison, decimals: int) -> str:
     if comparison.low is not None and comparison.high is not None:
         ends = [number(end, decimals, sign=True) for end in (comparison.low, comparison.high)]
         text += f" [{', '.join(ends)}]" if comparison.is_interval else f" ({' to '.join(ends)})"
+    elif comparison.n >= 3:
+        text += " [n/a]"
     text += f" {comparison.better}/{comparison.n}"
     return text + (" ≈" if comparison.p_equivalent is not None and comparison.p_equivalent < 0.05 else "")
 
