@@ -98,7 +98,9 @@ def test_a_checkpoint_with_a_right_digest(hostile: Path, tmp_path: Path) -> None
     assert not (hostile / "marker").exists()
 
 
-@pytest.mark.parametrize("state", [[1], {"x": 1}, {"tick": "3"}, {"tick": -1}, torch.zeros(2)], ids=str)
+@pytest.mark.parametrize(
+    "state", [[1], {"x": 1}, {"tick": "3"}, {"tick": -1}, {"tick": 1, "metrics_bytes": "x"}, torch.zeros(2)], ids=str
+)
 def test_a_file_that_is_no_checkpoint(tmp_path: Path, state: Any) -> None:
     torch.save(state, tmp_path / LAST)
     (tmp_path / f"{LAST}.sha256").write_text(file_sha256(tmp_path / LAST))

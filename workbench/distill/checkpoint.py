@@ -68,7 +68,7 @@ def load_checkpoint(folder: Path, set_aside: bool = True) -> dict[str, Any] | No
             if found not in digests.values():
                 raise ReadingError(f"{path}: SHA-256 differs")
             state = read_torch(path)
-            if not isinstance(state, dict) or not isinstance(state.get("tick"), int) or state["tick"] < 0:
+            if not _is_checkpoint(state):
                 raise ReadingError(f"{path}: is no checkpoint of a training")
         except ReadingError as error:
             skipped.append(f"{path.name} is damaged ({str(error).rstrip('.')})")
@@ -93,6 +93,12 @@ def load_checkpoint(folder: Path, set_aside: bool = True) -> dict[str, Any] | No
             "the run again."
         )
     return None
+
+
+def _is_checkpoint(state: Any) -> bool:
+    """Whether it counts its ticks and the bytes of its record; what else it must hold depends on the training."""
+    counts = [state.get("tick"), state.get("metrics_bytes", 0)] if isinstance(state, dict) else [None]
+    return all(isinstance(count, int) and count >= 0 for count in counts)
 
 
 def is_finite(value: Any) -> bool:
