@@ -57,7 +57,8 @@ def student_generator(
     file = run_dir / snapshot_file(snapshot)
     if not file.is_file():
         raise ValueError(
-            f"{run_dir}: no {file.name}. The run has not come so far; start the same training again to go on."
+            f"{run_dir}: no {file.name}: the run has not finished, or not come so far. "
+            "Start the same training again to go on."
         )
     student = config.model.student.make(teacher)
     try:

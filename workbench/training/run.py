@@ -31,6 +31,7 @@ from workbench.distill.targets import Target
 from workbench.files import write_atomically
 from workbench.models import Teacher, load_teacher
 from workbench.snapshots import STUDENT, snapshot_file, snapshot_update
+from workbench.training.clock import CLOCK, read_clock
 from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.guards import owned, quiet_lightning
 from workbench.training.keeper import Keeper
@@ -39,7 +40,6 @@ from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
 from workbench.training.weights import write_student
 
-CLOCK = "clock.json"  # how long the run has trained, over all its starts, at its last checkpoint
 SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid; and what the student is trained for beyond them
 # What may differ between the parts of one run: where it computes, not what.
 _WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
@@ -105,7 +105,7 @@ class Run:
 
     def _train(self) -> None:
         began = time.time()
-        earlier = _read_clock(self.folder)
+        earlier = read_clock(self.folder)
         config = self.config
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
@@ -385,16 +385,6 @@ def _warn_of_idle_noise_correction(sampler: Sampler, process: NoiseProcess, num_
             "model.sampler.noise_correction: on changes nothing with num_steps: [1]: there is no second step.",
             stacklevel=2,
         )
-
-
-def _read_clock(folder: Path) -> float:
-    """Seconds of the starts before this one, 0 for a run that starts."""
-    if not (folder / "last.ckpt").exists():
-        return 0.0
-    try:
-        return float(json.loads((folder / CLOCK).read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
 
 
 def _write_text(path: Path, text: str) -> None:

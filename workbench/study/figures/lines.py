@@ -15,6 +15,7 @@ from workbench.study.figures.style import (
     MARKERS,
     MOST_COLOURED,
     PALE,
+    REFERENCE_MARKERS,
     REFERENCE_STYLES,
     better_word,
     canvas,
@@ -187,7 +188,9 @@ def _furthest(plan: Plan, series: Mapping[str, list[Point]]) -> list[str]:
 
 def _style(plan: Plan, row: Row, coloured: Sequence[str], pale: Sequence[str]) -> tuple[dict[str, Any], str]:
     if row.kind == "reference":
-        return {"color": GREY, "linestyle": "--", "marker": "o", "markerfacecolor": "white"}, plain(row.label)
+        references = [other.name for other in plan.rows if other.kind == "reference"]
+        marker = REFERENCE_MARKERS[references.index(row.name) % len(REFERENCE_MARKERS)]
+        return {"color": GREY, "linestyle": "--", "marker": marker, "markerfacecolor": "white"}, plain(row.label)
     if row.name == plan.baseline:
         return {"color": BLACK, "marker": "o", "linewidth": 2, "zorder": 3}, plain(row.label)
     if row.name in coloured:

@@ -22,6 +22,7 @@ MOST_COLOURED = len(COLOURS)
 DPI = 150
 FONT = 9
 REFERENCE_STYLES = (":", "-.", "--")
+REFERENCE_MARKERS = ("o", "s", "^", "D", "v")  # white inside, where the arms' are full
 
 
 @dataclass(frozen=True)
