@@ -170,7 +170,9 @@ def _check(plan: Plan, file: Path) -> None:
             raise SweepError(f"{file}: the cell {cell.folder[:100]!r} must be arm/name.")
         for key in (cell.key, *(task.key for task in cell.tasks)):
             slug(key, f"{file}: the key")
-    if plan.baseline not in rows or not plan.metrics or not plan.evaluations or not plan.seeds:
+    # A search has a plan before its first trial, which is its baseline, has come.
+    is_based = plan.baseline in rows or plan.design == "search"
+    if not is_based or not plan.metrics or not plan.evaluations or not plan.seeds:
         raise SweepError(f"{file}: lacks its baseline, metrics, evaluations or seeds.")
     for metric in plan.metrics:
         if len(metric) > 100 or not metric.isprintable():
