@@ -1,6 +1,6 @@
 """A worker: takes cells, one after the other, and starts a child for each. Imports no torch.
 
-`python -m workbench.study.worker ROOT OPTIONS_JSON`; started by the launching process, which it does not outlive.
+`python -m workbench.study.worker ROOT OPTIONS_JSON PARENT_PID`; started by the launching process, which it does not outlive.
 """
 
 from __future__ import annotations
@@ -162,13 +162,13 @@ def _plain(value: object) -> object:
 
 
 def start_arguments(root: Path, options: Options, module: str = "workbench.study.worker") -> list[str]:
-    """The command of a worker; `module` is the one whose worker it is."""
-    return [sys.executable, "-m", module, str(root), json.dumps(asdict(options))]
+    """The command of a worker of this process; `module` is the one whose worker it is."""
+    return [sys.executable, "-m", module, str(root), json.dumps(asdict(options)), str(os.getpid())]
 
 
 def main(kind: type[Worker] = Worker) -> None:
     """Entry point. Exit status 0 when nothing is left to do, 74 for a full or lost disk, 1 for a mistake."""
-    parent = os.getppid()
+    parent = int(sys.argv[3])  # named, not asked for: it may have died while this interpreter started
     die_with_parent()
     stopped = False
 

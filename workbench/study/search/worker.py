@@ -1,6 +1,6 @@
 """A worker of a search: as a worker of cells, but its trials may be stopped early. Imports no torch.
 
-`python -m workbench.study.search.worker ROOT OPTIONS_JSON`; the launching process starts it, and it does not
+`python -m workbench.study.search.worker ROOT OPTIONS_JSON PARENT_PID`; the launching process starts it, and it does not
 outlive that one.
 """
 
