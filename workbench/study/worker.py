@@ -1,6 +1,7 @@
 """A worker: takes cells, one after the other, and starts a child for each. Imports no torch.
 
-`python -m workbench.study.worker ROOT OPTIONS_JSON PARENT_PID`; started by the launching process, which it does not outlive.
+`python -m workbench.study.worker ROOT OPTIONS_JSON PARENT_PID`; started by the launching process, which it does not
+outlive.
 """
 
 from __future__ import annotations
