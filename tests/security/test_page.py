@@ -135,7 +135,8 @@ def test_a_terminal_obeys_nothing(tmp_path: Path) -> None:
 
 
 def test_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
     if browser is None:
         pytest.skip("no chromium here to open the page in; the parser above stands in for it")
     monkeypatch.setattr("workbench.study.publish.draw", lambda *_, **__: [])
