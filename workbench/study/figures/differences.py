@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 
+COLLAPSE = 20  # times the next largest difference
+
+
 def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
     """One line an arm: the differences of the seeds as open dots, their mean and interval as a bar, zero as a line.
 
@@ -54,12 +57,19 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
             differences, [height] * len(differences), "o",
             markersize=4, markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.1,
         )  # fmt: skip
+    # One collapsed arm must not press all others onto the line: beyond the others the axis is logarithmic.
+    sizes = sorted(abs(line.figures[column.metric].comparison.difference) for line in compared)  # type: ignore[union-attr]
+    scale = ""
+    if len(sizes) > 2 and sizes[-1] > COLLAPSE * sizes[-2] > 0:
+        axes.set_xscale("symlog", linthresh=4 * sizes[-2], linscale=2)
+        axes.xaxis.set_major_formatter("{x:g}")  # 100 and not 10^2
+        scale = "; logarithmic far from 0"
     axes.axvline(0, color="black", linewidth=0.9)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
     axes.set_yticks(
         range(len(compared)), [plain(_label(table, line.row.name, line.row.label)) for line in reversed(compared)]
     )
-    axes.set_xlabel(plain(f"{column.metric}: row − {base.row.label} ({better_word(column.direction)})"))
+    axes.set_xlabel(plain(f"{column.metric}: row − {base.row.label} ({better_word(column.direction)}{scale})"))
     axes.set_ylim(-0.7, len(compared) - 0.3)
     words = f"{conditions(table, column.metric, seeds)}; bars: {interval_words(seeds)}"
     axes.set_title(plain(" · ".join(filter(None, (block.title, words)))), fontsize=8, loc="left", color="0.3")
