@@ -183,16 +183,25 @@ def _reads_images(resolved: Any) -> bool:
 
 
 def _check_measured(sweep: SweepFile, plan: Plan) -> None:
-    """Every metric of the table is one that the evaluations give: known only after a training otherwise."""
+    """Every metric of the table is one that some evaluation gives: known only after a training otherwise.
+
+    Not every evaluation needs to: a dear extractor may be asked for at one point of `evaluate` alone.
+    """
     from workbench.evaluation.settings import check_measured
     from workbench.study.errors import SweepError
 
+    settings = [task.settings for cell in plan.cells for task in cell.tasks]
     for metric in plan.metrics:
-        for task in (task for cell in plan.cells for task in cell.tasks):
+        errors = []
+        for one in settings:
             try:
-                check_measured(metric, task.settings)
+                check_measured(metric, one)
+                break
             except ValueError as error:
-                raise SweepError(f"{sweep.path}, metrics: {error}") from error
+                errors.append(error)
+        else:
+            if errors:
+                raise SweepError(f"{sweep.path}, metrics: {errors[-1]}") from errors[-1]
 
 
 def _head(plan: Plan) -> str:

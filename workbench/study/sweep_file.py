@@ -97,8 +97,11 @@ def read_sweep(path: Path) -> SweepFile:
     return parse_sweep(read_yaml(path), path)
 
 
-def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
-    """As `read_sweep`, for a mapping that was read from `path`."""
+def parse_sweep(raw: Mapping[str, Any], path: Path, evaluated: bool = True) -> SweepFile:
+    """As `read_sweep`, for a mapping that was read from `path`.
+
+    evaluated: False where `set` is used without `evaluate` as well, as by the trials of a search.
+    """
     for key in raw:
         if key not in KEYS:
             raise SweepError(f"{path}: there is no key {key!r}.{did_you_mean(key, (*KEYS, 'search'))}")
@@ -153,7 +156,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path) -> SweepFile:
         raise SweepError(f"{path}, base: there is no file {str(sweep.base)[:200]}.")
     if not factors and not arms:
         raise SweepError(f"{path}: there is nothing to compare. Give factors with levels, or arms.")
-    _check_set(sweep)
+    _check_set(sweep, (*factors, *(evaluate if evaluated else ())))
     return sweep
 
 
@@ -249,8 +252,8 @@ def _check_pair(a: Factor, b: Factor, where: str) -> None:
                         )
 
 
-def _check_set(sweep: SweepFile) -> None:
-    for factor in (*sweep.factors, *sweep.evaluate):
+def _check_set(sweep: SweepFile, factors: tuple[Factor, ...]) -> None:
+    for factor in factors:
         for key in sweep.set:
             if all(key in overrides for overrides in factor.levels.values()):
                 raise SweepError(

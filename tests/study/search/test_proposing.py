@@ -52,6 +52,16 @@ def test_a_seed_gives_the_same_points_and_another_seed_others(tmp_path: Path, sa
     assert all(("factor" in point) == (point["shift"] == "scale") for point in points[0])
 
 
+def test_the_first_trials_take_the_points_of_the_file(tmp_path: Path) -> None:
+    start = [{"train.learning_rate": 1e-3, "model.decay": 0.8, "shift": "none"},
+             {"train.learning_rate": 1e-4, "model.decay": 0.9, "shift": "scale", "factor": 0.5}]  # fmt: skip
+    search = search_of(tmp_path, start=start)
+    first = [propose(search.space, search.sampler, ["min"], 0, n, [], start[:n], search.start) for n in range(3)]
+    assert [dict(p.values) for p in first[:2] if p] == start
+    drawn = propose(search.space, search.sampler, ["min"], 0, 2, [], start[:2])
+    assert first[2] == drawn and drawn is not None and dict(drawn.values) not in start
+
+
 def test_tpe_finds_more_than_chance(tmp_path: Path) -> None:
     """Over five seeds of 40 trials, the mean of the last ten is far below that of random points."""
     means = {}

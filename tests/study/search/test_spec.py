@@ -14,6 +14,7 @@ from workbench.study.search.folder import read_folder, write_folder
 from workbench.study.search.planning import TrialPlanner
 from workbench.study.search.spec import parse_search
 
+POINT = {"train.learning_rate": 1e-3, "model.decay": 0.8, "shift": "none"}
 LR = {"train.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
 
 
@@ -57,6 +58,14 @@ def message(folder: Path, **changes: Any) -> str:
         ({"space": {**LR, "again": {"key": "train.learning_rate", "low": 0.1, "high": 0.2}}}, "write the same key"),
         ({"space": {"train.updates": {"low": 1, "high": 3}}}, "the space has 3 points"),
         ({"space": {**LR, "model.decay": {"low": 0.1, "high": 0.9, "under": {"shfit": "a"}}}}, "no factor 'shfit'"),
+        ({"start": {"shift": "none"}}, "a list of points"),
+        ({"start": [{"shfit": "none"}]}, 'Did you mean "shift"?'),
+        ({"start": [{**POINT, "shift": "both"}]}, "must be none, scale, but is 'both'"),
+        ({"start": [{**POINT, "model.decay": 1.5}]}, "must be 0.5 to 0.99, but is 1.5"),
+        ({"start": [{**POINT, "factor": 0.5}]}, "factor exists only with shift = scale"),
+        ({"start": [{**POINT, "shift": "scale"}]}, "no value of factor"),
+        ({"start": [POINT, POINT]}, "no point runs twice"),
+        ({"start": [POINT], "space": {"train.updates": {"low": 1, "high": 9}}}, "no parameter 'train.learning_rate'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_refused_in_a_line(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
@@ -150,3 +159,12 @@ def test_a_trial_is_hashed_as_an_arm_of_an_ablation_would_be(tmp_path: Path) -> 
     ablation = sweep(factors=None, baseline=None, arms={"one": arm}, seeds=1, set={"evaluation.prompts": "tune"})
     cell = make_plan(parse_sweep(ablation, path), resolve).cells[0]
     assert (trial.training, [t.key for t in trial.tasks]) == (cell.training, [t.key for t in cell.tasks])
+
+
+def test_the_confirmation_may_score_at_other_values_than_the_trials(tmp_path: Path) -> None:
+    """The objective is at one number of images, the confirmation at two: what `set` says is the trials'."""
+    levels = {"few": {"evaluation.num_images": 16}, "many": {"evaluation.num_images": 32}}
+    search = search_of(tmp_path, set={"evaluation.num_images": 24}, evaluate={"images": levels})
+    trial = TrialPlanner(search, resolve).trial(0, POINT)
+    assert [task.settings["num_images"] for task in trial.cells[0].tasks] == [24]
+    assert [list(factor.levels) for factor in search.sweep.evaluate] == [["few", "many"]]

@@ -187,9 +187,8 @@ class SearchLedger:
 
     def _new(self, number: int, history: list[FrozenTrial], taken: list[Mapping[str, Value]]) -> Trial:
         search = self._search
-        proposal = propose(
-            search.space, search.sampler, list(search.objectives.values()), search.seed, number, history, taken
-        )
+        directions = list(search.objectives.values())
+        proposal = propose(search.space, search.sampler, directions, search.seed, number, history, taken, search.start)
         if proposal is None:  # the parser refused points, so that fewer are left than the file promises
             proposal = Proposal(taken[0])
             self._add(number, proposal.values)

