@@ -91,7 +91,8 @@ def _confirmed(search: Search, found: Standing, plan: Plan | None, table: Table 
         return "Not confirmed: the file says confirm: none, so that this value is the best of many and too good."
     if table is None or plan is None:
         return "Not confirmed yet: this value is the best of many and too good."
-    lines = [line for line in table.blocks[0].lines if line.row.name == found.trial.name]
+    block = table.blocks[0]
+    lines = [line for line in block.lines if line.row.name == found.trial.name]
     if not lines or lines[0].complete < len(plan.seeds):
         return "Not confirmed yet: its trainings on other seeds are not complete."
     parts = []
@@ -107,7 +108,8 @@ def _confirmed(search: Search, found: Standing, plan: Plan | None, table: Table 
         word = "better than the base" if figure.bold else "not shown to be better than the base"
         word += "" if comparison.is_interval else " (an interval needs three seeds)"
         parts.append(f"{text} to the base, {comparison.better}/{comparison.n} seeds: {word}")
-    return f"Confirmed on {len(plan.seeds)} other seeds and the report half: {'; '.join(parts)}."
+    where = f", {block.title}" if block.title else ""
+    return f"Confirmed on {len(plan.seeds)} other seeds and the report half{where}: {'; '.join(parts)}."
 
 
 def space_lines(search: Search, shares: dict[str, float]) -> list[str]:
