@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.study.fakes import plan_of, sweep
-from tests.study.test_ledger import WORKER
+from tests.study.test_ledger import WORKER, finish
 from workbench.study import plan
 from workbench.study.ledger import Ledger
 
@@ -74,3 +74,32 @@ def test_four_workers_run_24_cells_once_each(server: str, tmp_path: Path) -> Non
     counts = Counter((root / "completions.txt").read_text().split())
     assert counts == dict.fromkeys(made.keys, 1) and len(counts) == 24
     assert not (root / "study.journal").exists()
+
+
+def test_a_claim_asks_a_long_queue_no_more_than_a_short_one(server: str, tmp_path: Path) -> None:
+    """Under the lock, with eight workers, what a claim costs is what a sweep waits for."""
+    from sqlalchemy import event
+
+    asked = {}
+    for seeds in (2, 30):
+        made = plan_of(tmp_path, sweep(seeds=seeds), f"queue-{seeds}")
+        root = tmp_path / f"results-{seeds}"
+        ledger = Ledger(made, root, server)
+        ledger.restock()
+        statements: list[str] = []
+        event.listen(
+            ledger._storage.engine,  # type: ignore[attr-defined]
+            "before_cursor_execute",
+            lambda connection, cursor, statement, *_, seen=statements: seen.append(statement),
+        )
+        counts = []
+        for _ in range(2 * seeds):
+            claim = ledger.claim()
+            assert claim
+            finish(root, claim)
+            ledger.finish(claim)
+            counts.append(len(statements))
+            statements.clear()
+        assert ledger.is_idle()
+        asked[seeds] = set(counts)
+    assert len(asked[2]) == 1 and asked[2] == asked[30], "the first cell and the last, of 4 and of 60"

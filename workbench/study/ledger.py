@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from workbench.study import lease
 from workbench.study.digest import digest
 from workbench.study.errors import SweepError
 from workbench.study.locks import DatabaseLock, FileLock, JournalLock
+from workbench.study.open_trials import OpenTrial, open_trials
 from workbench.study.plan import Cell, Plan
-from workbench.study.results import COMPLETE, cell_failure, cell_result
+from workbench.study.results import COMPLETE, DIVERGED, cell_failure, cell_result
 
 if TYPE_CHECKING:
+    from optuna.distributions import CategoricalDistribution
     from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,15 @@ class Ledger:
         if engine is not None and engine.dialect.name == "postgresql":
             self._lock = DatabaseLock(engine, self._study.study_name)
 
-    def _trials(self, *states: str) -> list[FrozenTrial]:
-        from optuna.trial import TrialState
+    def _open_trials(self) -> list[OpenTrial]:
+        """The trials of this plan's cells that wait or run."""
+        found = open_trials(self._storage, self._study._study_id)
+        return [trial for trial in found if trial.cell in self._cells]
 
-        wanted = tuple(TrialState[state] for state in states) or None
-        trials = self._study.get_trials(deepcopy=False, states=wanted)
-        return [trial for trial in trials if trial.user_attrs.get("cell") in self._cells]
+    def _mine(self, claim: Claim) -> OpenTrial | None:
+        """The trial of a claim; None if it is told already, by somebody who took this worker for dead."""
+        mine = (claim.number, claim.cell.key)
+        return next((trial for trial in self._open_trials() if (trial.number, trial.cell) == mine), None)
 
     def restock(self) -> None:
         """Queue every cell that has no result and is neither waiting nor running; record every result that is missing.
@@ -80,10 +85,9 @@ class Ledger:
         A cell that failed for good is queued again: whoever starts the sweep once more wants it tried once more.
         """
         with self._lock:
-            self._free_the_dead()
-            trials = self._trials()
-            live = {t.user_attrs["cell"] for t in trials if t.state.name in ("WAITING", "RUNNING")}
-            recorded = {t.user_attrs["cell"] for t in trials if t.user_attrs.get("outcome") in (COMPLETE, "diverged")}
+            live = {trial.cell for trial in self._after_freeing_the_dead()}
+            trials = self._study.get_trials(deepcopy=False)
+            recorded = {t.user_attrs.get("cell") for t in trials if t.user_attrs.get("outcome") in (COMPLETE, DIVERGED)}
             for cell in self._plan.cells:
                 result = cell_result(self._plan, cell, self._root)
                 if result is not None and cell.key not in recorded | live:
@@ -93,130 +97,139 @@ class Ledger:
                         (self._root / cell.folder / "failure.json").unlink(missing_ok=True)
                     self._enqueue(cell, 0)
 
+    def _levels(self, cell: Cell) -> dict[str, str]:
+        return {name: level for name, level in cell.levels.items() if name in self._plan.factors}
+
+    def _distributions(self, cell: Cell) -> dict[str, CategoricalDistribution]:
+        from optuna.distributions import CategoricalDistribution
+
+        return {name: CategoricalDistribution(list(self._plan.factors[name])) for name in self._levels(cell)}
+
     def _enqueue(self, cell: Cell, attempt: int) -> None:
-        attrs = {"cell": cell.key, "arm": cell.arm, "seed": cell.seed, "folder": cell.folder, "attempt": attempt}
-        self._study.enqueue_trial(dict(cell.levels), user_attrs=attrs)
+        """In one write, with its levels, so that whoever takes it has only to say so."""
+        from optuna.trial import TrialState, create_trial
+
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                params=dict(self._levels(cell)),
+                distributions=dict(self._distributions(cell)),
+                user_attrs={**_names(cell), "attempt": attempt},
+            )
+        )
 
     def _record(self, cell: Cell, result: dict[str, Any]) -> None:
         """Rebuild the record of a cell that was finished under a ledger that is no more."""
-        from optuna.distributions import CategoricalDistribution
         from optuna.trial import TrialState, create_trial
 
         value = objective_value(self._plan, cell, result)
-        levels = {name: level for name, level in cell.levels.items() if name in self._plan.factors}
         self._study.add_trial(
             create_trial(
                 state=TrialState.FAIL if value is None else TrialState.COMPLETE,
                 value=value,
-                params=dict(levels),
-                distributions={name: CategoricalDistribution(self._plan.factors[name]) for name in levels},
-                user_attrs={
-                    "cell": cell.key,
-                    "arm": cell.arm,
-                    "seed": cell.seed,
-                    "folder": cell.folder,
-                    "outcome": result.get("status"),
-                },
+                params=dict(self._levels(cell)),
+                distributions=dict(self._distributions(cell)),
+                user_attrs={**_names(cell), "outcome": result.get("status")},
             )
         )
 
     def claim(self) -> Claim | None:
         """Take the first waiting cell, None if none waits (others may still be running)."""
         with self._lock:
-            self._free_the_dead()
-            running = {trial.user_attrs["cell"] for trial in self._trials("RUNNING")}
-            waiting = self._trials("WAITING")
-            for trial in sorted(waiting, key=lambda t: (self._order[t.user_attrs["cell"]], t.number)):
-                cell = self._cells[trial.user_attrs["cell"]]
-                if cell.key in running:
-                    continue
+            trials = self._after_freeing_the_dead()
+            running = {trial.cell for trial in trials if trial.running}
+            waiting = [trial for trial in trials if trial.cell not in running]
+            for trial in sorted(waiting, key=lambda t: (self._order[t.cell], t.number)):
+                cell = self._cells[trial.cell]
                 result = cell_result(self._plan, cell, self._root)
                 if not self._take(trial):
                     continue
                 if result is not None:  # finished by a worker whose ledger was lost
-                    self._tell(trial.number, cell, result)
+                    self._tell(trial, cell, result)
                     continue
                 token = secrets.token_hex(8)
                 lease.take(self._root / cell.folder, token)
-                self._storage.set_trial_user_attr(trial._trial_id, "token", token)
-                return Claim(cell, trial.number, token, int(trial.user_attrs.get("attempt", 0)))
+                self._storage.set_trial_user_attr(trial.id, "token", token)
+                return Claim(cell, trial.number, token, trial.attempt)
         return None
 
-    def _take(self, waiting: FrozenTrial) -> bool:
+    def _take(self, trial: OpenTrial) -> bool:
         """What Optuna's `ask` does for the first waiting trial, for the one that comes first in the plan."""
-        import optuna
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
 
         try:
-            if not self._storage.set_trial_state_values(waiting._trial_id, state=optuna.trial.TrialState.RUNNING):
-                return False
-        except optuna.exceptions.UpdateFinishedTrialError:
+            return self._storage.set_trial_state_values(trial.id, state=TrialState.RUNNING)
+        except UpdateFinishedTrialError:
             return False
-        trial = optuna.trial.Trial(self._study, waiting._trial_id)
-        for name in self._cells[waiting.user_attrs["cell"]].levels:
-            if name in self._plan.factors:
-                trial.suggest_categorical(name, self._plan.factors[name])
-        return True
 
     def finish(self, claim: Claim) -> None:
         """The cell's result.json is there. A result that comes after the lease was lost is kept all the same."""
         result = cell_result(self._plan, claim.cell, self._root)
         assert result is not None, claim.cell.folder
         with self._lock:
-            self._tell(claim.number, claim.cell, result)
+            if (trial := self._mine(claim)) is not None:
+                self._tell(trial, claim.cell, result)
 
-    def _tell(self, number: int, cell: Cell, result: dict[str, Any]) -> None:
-        import optuna
+    def _tell(self, trial: OpenTrial, cell: Cell, result: dict[str, Any]) -> None:
+        from optuna.trial import TrialState
 
-        trial = next((t for t in self._trials() if t.number == number), None)
-        if trial is None or trial.state.is_finished():
-            return  # somebody took us for dead and told it before
-        self._storage.set_trial_user_attr(trial._trial_id, "outcome", str(result.get("status")))
         value = objective_value(self._plan, cell, result)
-        if value is None:  # diverged: Optuna knows no result without a value
-            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+        self._storage.set_trial_user_attr(trial.id, "outcome", str(result.get("status")))
+        if value is None or math.isnan(value):  # diverged: Optuna knows no result without a value
+            self._storage.set_trial_state_values(trial.id, state=TrialState.FAIL)
         else:
-            self._study.tell(number, value)
+            self._storage.set_trial_state_values(trial.id, state=TrialState.COMPLETE, values=[value])
+
+    def _tell_failure(self, trial: OpenTrial, kind: str) -> None:
+        from optuna.trial import TrialState
+
+        self._storage.set_trial_user_attr(trial.id, "outcome", kind)
+        self._storage.set_trial_state_values(trial.id, state=TrialState.FAIL)
 
     def fail(self, claim: Claim, kind: str, counted: bool) -> bool:
         """The cell has no result. Queue it again, as often as run.retries allows; returns whether it was queued.
 
         counted: whether the cell is to blame. A lost worker or a stop is nobody's failure and costs no attempt.
         """
-        from optuna.trial import TrialState
-
         with self._lock:
-            trial = next((t for t in self._trials() if t.number == claim.number), None)
-            if trial is None or trial.state.is_finished():
+            if (trial := self._mine(claim)) is None:
                 return True
-            self._storage.set_trial_user_attr(trial._trial_id, "outcome", kind)
-            self._study.tell(claim.number, state=TrialState.FAIL)
+            self._tell_failure(trial, kind)
             again = not counted or claim.attempt < self._plan.run.retries
             if again:
                 self._enqueue(claim.cell, claim.attempt + counted)
             return again
 
-    def _free_the_dead(self) -> None:
-        """Queue the cells whose owner no longer lives. Under the lock: a claim is whole or it is not there."""
-        from optuna.trial import TrialState
+    def _after_freeing_the_dead(self) -> list[OpenTrial]:
+        """What waits and runs, once the cells are queued again whose owner no longer lives.
 
-        for trial in self._trials("RUNNING"):
-            cell = self._cells[trial.user_attrs["cell"]]
-            token = str(trial.user_attrs.get("token", ""))
-            if token and lease.is_held(self._root / cell.folder, token, self._clock, self._seconds):
-                continue
+        Under the lock: a claim is whole or it is not there.
+        """
+        trials = self._open_trials()
+        dead = [trial for trial in trials if trial.running and not self._is_held(trial)]
+        for trial in dead:
+            cell = self._cells[trial.cell]
             result = cell_result(self._plan, cell, self._root)
             if result is not None:  # died between the result and the telling
-                self._tell(trial.number, cell, result)
-                continue
-            self._storage.set_trial_user_attr(trial._trial_id, "outcome", "lost")
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self._enqueue(cell, int(trial.user_attrs.get("attempt", 0)))
+                self._tell(trial, cell, result)
+            else:
+                self._tell_failure(trial, "lost")
+                self._enqueue(cell, trial.attempt)
+        return self._open_trials() if dead else trials
+
+    def _is_held(self, trial: OpenTrial) -> bool:
+        folder = self._root / self._cells[trial.cell].folder
+        return bool(trial.token) and lease.is_held(folder, trial.token, self._clock, self._seconds)
 
     def is_idle(self) -> bool:
         """Whether no cell of the plan waits or runs."""
         with self._lock:
-            self._free_the_dead()
-            return not self._trials("WAITING", "RUNNING")
+            return not self._after_freeing_the_dead()
+
+
+def _names(cell: Cell) -> dict[str, Any]:
+    return {"cell": cell.key, "arm": cell.arm, "seed": cell.seed, "folder": cell.folder}
 
 
 def objective_value(plan: Plan, cell: Cell, result: dict[str, Any]) -> float | None:
