@@ -16,7 +16,7 @@ import pytest
 from tests.study.engine import processes, root_of, run, start, starts, unfinished, until
 from tests.study.fakes import sweep, write
 from workbench.cluster import adopt_task, first_host, is_further_rank
-from workbench.study.surroundings import child_environment, device_groups, visible_gpus
+from workbench.study.surroundings import child_environment, visible_gpus
 
 FAKE_RANKS = "tests.reliability.fake_ranks"
 FAKE_SRUN = [sys.executable, str(Path(__file__).with_name("fake_srun.py")), "2"]
@@ -100,22 +100,18 @@ def test_workers_get_disjoint_groups_of_the_visible_gpus(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("listed", "devices", "groups"),
+    ("listed", "names"),
     [
-        ("0,1,2,3", 2, [("0", "1"), ("2", "3")]),
-        ("6, 2,4", 1, [("6",), ("2",), ("4",)]),
-        ("GPU-a,GPU-b,GPU-c", 2, [("GPU-a", "GPU-b")]),
-        ("0,1", 4, []),
-        ("", 1, []),
-        ("-1", 1, []),
-        ("2,-1,3", 1, [("2",)]),  # CUDA reads up to the first that is none
-        ("NoDevFiles", 1, []),
+        ("6, 2,4", ["6", "2", "4"]),
+        ("GPU-a,MIG-b", ["GPU-a", "MIG-b"]),
+        ("", []),
+        ("-1", []),
+        ("2,-1,3", ["2"]),  # CUDA reads up to the first that is none
+        ("NoDevFiles", []),
     ],
 )
-def test_the_visible_gpus_are_split_as_they_are_listed(
-    listed: str, devices: int, groups: list[tuple[str, ...]]
-) -> None:
-    assert device_groups(visible_gpus({"CUDA_VISIBLE_DEVICES": listed}), devices) == groups
+def test_the_visible_gpus_are_those_that_cuda_would_see(listed: str, names: list[str]) -> None:
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": listed}) == names
 
 
 def test_which_task_of_a_step_this_is() -> None:

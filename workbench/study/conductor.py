@@ -17,6 +17,7 @@ from workbench.study import plan as plans
 from workbench.study import provenance
 from workbench.study.errors import EXIT_DISK, EXIT_STOPPED, DiskError, SweepError
 from workbench.study.files import check_writable, is_same, read_json, state_of_disk, tail, write_bytes, write_json
+from workbench.study.gpus import Gpus
 from workbench.study.lease import LEASE_SECONDS
 from workbench.study.ledger import Ledger, is_sqlite
 from workbench.study.locks import FileLock
@@ -24,12 +25,13 @@ from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan
 from workbench.study.preload import Preload
 from workbench.study.state import State, read_state
-from workbench.study.surroundings import NETWORK, cores, device_groups, file_system, visible_gpus
+from workbench.study.surroundings import NETWORK, cores, file_system, visible_gpus
 from workbench.study.worker import Options, start_arguments
 
 CELL_BYTES = 30_000_000  # what a small cell writes; a preflight, no promise
 POLL = 0.1
 SHOW_SECONDS = 0.5
+GPU_SECONDS = 1.0  # between two looks for free GPUs
 QUICK_DEATH = 3.0  # a worker that dies sooner, or by itself, may not be able to work at all
 DEATHS = 4  # so many errors in a row; 1, 2 and 4 seconds lie between them, in which a database may come back
 QUICK_DEATHS = 10  # so many signals in a row
@@ -50,9 +52,9 @@ class Request:
 
 @dataclass
 class _Slot:
-    """A place for a worker, with the devices that belong to it."""
+    """A place for a worker, with the GPUs that it has at the moment."""
 
-    devices: tuple[str, ...]
+    devices: tuple[str, ...] = ()
     process: subprocess.Popen | None = None
     started: float = 0.0
     deaths: int = 0
@@ -70,6 +72,7 @@ class Conductor:
     say: Callable[[str], None] = lambda line: print(line, flush=True)
     _stops: int = field(default=0, init=False)
     _preload: Preload | None = field(default=None, init=False)
+    _gpus: Gpus = field(default_factory=lambda: Gpus((), 1), init=False)
 
     def run(self) -> int:
         """Run what is not done; returns the exit status: 0, 1 for failed cells, 74 for a full disk, 130 if stopped."""
@@ -95,6 +98,7 @@ class Conductor:
             raise SweepError(f"{root} is being set aside by another --fresh. Run this again in a moment.")
         sqlite = FileLock(root / "sqlite.lock")
         try:
+            self._gpus = Gpus(() if _on_cpu(self.plan) else visible_gpus(os.environ), self.plan.run.devices)
             if is_sqlite(self.request.storage) and not sqlite.acquire(wait=False):
                 raise SweepError(
                     "--storage sqlite: has one worker already. SQLite has no row locks: two workers would run cells "
@@ -164,17 +168,16 @@ class Conductor:
 
     def _slots(self, waiting: int) -> list[_Slot]:
         devices = self.plan.run.devices
-        groups = device_groups(visible_gpus(os.environ), devices)
-        most = len(groups) if groups else max(1, cores() // devices)
+        groups = self._gpus.groups
+        most = groups or max(1, cores() // devices)
         if is_sqlite(self.request.storage):
             most = 1
         wanted = self.request.workers or most
-        if groups and wanted > len(groups):
+        if groups and wanted > groups:
             raise SweepError(
-                f"--workers {wanted}: {len(groups)} groups of {devices} GPUs are visible. Two cells on one would fight."
+                f"--workers {wanted}: {groups} groups of {devices} GPUs are visible. Two cells on one would fight."
             )
-        count = min(wanted, max(1, waiting))
-        return [_Slot(groups[i] if groups else ()) for i in range(count)]
+        return [_Slot() for _ in range(min(wanted, max(1, waiting)))]
 
     def _work(self, root: Path, plan_file: Path) -> int:
         self._restock(root)
@@ -196,6 +199,8 @@ class Conductor:
                 return self._watch(root, slots, served, logs)
         finally:
             self._end(slots)
+            for slot in slots:
+                self._gpus.give_back(slot.devices)
             if self._preload is not None:
                 self._preload.close()
             shutil.rmtree(plan_file.parent, ignore_errors=True)
@@ -205,6 +210,7 @@ class Conductor:
         shown = 0.0
         status = 0
         told = 0
+        waited = False
         while not all(slot.done for slot in slots):
             if not is_same(root, identity):  # workers end with this process' `finally`, and their cells with them
                 raise DiskError(f"{root}: was removed while the sweep ran. What was in it is lost.")
@@ -212,6 +218,13 @@ class Conductor:
                 self.say(happened)
             for index, slot in enumerate(slots):
                 status = max(status, self._tend(slot, index, root, options, logs))
+            waiting = self._share_gpus(slots)
+            if waiting and not waited:
+                waited = True
+                self.say(
+                    f"{len(waiting)} of {len(slots)} workers wait: other sweeps of yours on this machine have the "
+                    f"GPUs. One starts for every {self.plan.run.devices} that they leave; Ctrl-C ends the waiting."
+                )
             if self._stops > told:
                 told = self._stops
                 self._pass_on(slots)
@@ -222,7 +235,9 @@ class Conductor:
             now = time.monotonic()
             if now - shown > SHOW_SECONDS:
                 shown = now
-                self.show(self._state(root))
+                self.show(state := self._state(root))
+                for slot in waiting if state.open == 0 else ():
+                    slot.done = True  # others have done what it waited for
             time.sleep(POLL)
         state = self._state(root)
         self.show(state)
@@ -243,6 +258,11 @@ class Conductor:
                 return 0
             if time.monotonic() < slot.not_before:
                 return 0
+            if self._gpus.groups and not slot.devices:
+                slot.devices = self._gpus.take() or ()
+                if not slot.devices:
+                    slot.not_before = time.monotonic() + GPU_SECONDS
+                    return 0
             arguments = self._worker(root, Options(**{**vars(options), "devices": slot.devices}))
             with open(log, "ab") as output:
                 slot.process = subprocess.Popen(
@@ -272,6 +292,14 @@ class Conductor:
         reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         self.say(f"A worker died ({reason}); its cell goes back into the queue, and another worker starts.")
         return 0
+
+    def _share_gpus(self, slots: list[_Slot]) -> list[_Slot]:
+        """Let others have what is not needed any more; returns the slots that wait for GPUs of others."""
+        for slot in slots:
+            if slot.done and slot.process is None:
+                self._gpus.give_back(slot.devices)
+                slot.devices = ()
+        return [slot for slot in slots if self._gpus.groups and not slot.done and not slot.devices]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stops += 1
@@ -317,3 +345,9 @@ class _Signals:
     ) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
+
+
+def _on_cpu(plan: Plan) -> bool:
+    """Whether no cell wants a GPU, even where there are some."""
+    wanted = {(cell.config.get("train") or {}).get("accelerator") for cell in plan.cells}
+    return wanted == {"cpu"}

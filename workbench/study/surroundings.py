@@ -52,18 +52,18 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
         names = [name.strip() for name in listed.split(",")]
         # CUDA reads the list up to the first entry that is no device.
         return list(itertools.takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
+    return [str(i) for i in range(len(listed_gpus()))]
+
+
+def listed_gpus() -> list[str]:
+    """The UUIDs of this machine's GPUs, in the driver's order, which is that of the PCI bus; [] without a driver."""
     if not shutil.which("nvidia-smi"):
         return []
     try:
         answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(i) for i in range(sum(line.startswith("GPU ") for line in answer.stdout.splitlines()))]
-
-
-def device_groups(gpus: list[str], devices: int) -> list[tuple[str, ...]]:
-    """Disjoint groups of `devices` GPUs each; a rest that fills no group stays unused."""
-    return [tuple(gpus[i : i + devices]) for i in range(0, len(gpus) - devices + 1, devices)]
+    return re.findall(r"^GPU \d+:.*\(UUID: ([^)]*)\)", answer.stdout, flags=re.MULTILINE)
 
 
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "fuse.sshfs", "glusterfs"}
