@@ -13,6 +13,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+import workbench.libraries  # noqa: F401
 from workbench.cluster import is_further_rank
 from workbench.distill.module import Diverged
 from workbench.evaluation.run import evaluate_run

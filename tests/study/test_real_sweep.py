@@ -77,6 +77,9 @@ def test_the_real_thing_from_file_to_table_and_again(
         result = cell_result(plan, cell, root)
         assert result is not None and all("FD[judge]" in e["metrics"] for e in result["evaluations"].values())
         assert (root / cell.folder / "provenance.json").exists()
+        late = json.loads((root / cell.folder / "late.json").read_text())
+        assert late["threads"] == 1, "forks of a process with threads can hang"
+        assert len(late["late"]) < 10, "each cell would pay for these again"
     table = (root / "table.csv").read_bytes()
     assert (root / "figures" / "samples.png").stat().st_size > 1000
     assert "N = 12" in (root / "table.md").read_text()

@@ -25,7 +25,7 @@ from workbench.study.stacks import dump_stacks
 from workbench.study.surroundings import oom_kills
 
 STOP_GRACE = 60.0  # seconds for a child to write its checkpoint after STOP
-POLL = 0.05
+POLL = 0.05  # seconds between two looks at a running child; its end is noticed at once
 _LOST = -1_000  # no exit status of any process
 
 
@@ -46,6 +46,10 @@ class Child(ABC):
     @abstractmethod
     def poll(self) -> int | None:
         """The exit status of the leader, None while it runs."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> None:
+        """Return when the leader has ended, or after so many seconds."""
 
     @abstractmethod
     def close(self) -> None:
@@ -123,6 +127,10 @@ class _Forked(Child):
             self._status = self._message(0).get("exit")
         return self._status
 
+    def wait(self, seconds: float) -> None:
+        if self._status is None:
+            self._status = self._message(seconds).get("exit")
+
     def close(self) -> None:
         self.signal_group(signal.SIGKILL)
         self._socket.close()
@@ -166,6 +174,12 @@ class _Spawned(Child):
 
     def poll(self) -> int | None:
         return self._process.poll()
+
+    def wait(self, seconds: float) -> None:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass  # it goes on
 
     def dump_stacks(self, log: Path) -> None:
         """See Child. A launch prefix (srun) is asked too: it passes the signal on to tasks elsewhere."""
@@ -217,7 +231,7 @@ def watch(
             if found and time.time() - found[1] >= started_wall and found[1] > found[0].limit:
                 child.dump_stacks(folder / "log.txt")
                 return Outcome("hung", f"silent for {found[1]:.0f} s in phase {found[0].phase}; stacks are in log.txt")
-            time.sleep(POLL)
+            child.wait(POLL)
     finally:
         child.close()
     return _outcome(status, folder, bool(stop_asked), oom_kills() > kills)
