@@ -1,14 +1,18 @@
 """What the sweep adds to its cells: `python benchmarks/sweep_overhead.py`.
 
-For 1 and 2 workers, on 24 real cells (a training and an evaluation of the embedded world, two seconds together):
+For 1 and 2 workers, on 24 real cells: a training and an evaluation of the embedded world, with as many updates as make
+two seconds on this machine.
 
     sweep    wall time from the first cell's start to the last result, over the bare time. The goal is 1.10
-    naive    the same cells, a fresh interpreter each, over the bare time
+    naive    a few of the same cells, a fresh interpreter each, over their bare time
     preload  from the command to the first cell's start, in cells
     closing  from the last result to the end of the command (tables, figures, page), in cells
 
 The bare time is what the same cells take one after the other in as many processes as there are workers, each with
-everything imported: (the sum of bare training and evaluation) / workers. Interleaved, forwards and backwards; medians.
+everything imported: (the sum of bare training and evaluation) / workers. Such a process keeps what its first cell has
+loaded and compiled, and a sweep's cells, a process each, do not; the difference counts against the sweep. Half of the
+bare cells run before the sweep and half behind it, so that a machine that becomes slower meanwhile misleads less.
+About six minutes, on a machine that does nothing else; medians over --repeats.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,16 +35,16 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 1.10
 BARE = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from workbench.cell import run_cell
+out = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what a cell says is no number
 sys.stdin.readline()
-total = 0.0
 for folder in map(Path, sys.argv[1:]):
     start = time.monotonic()
     run_cell(folder)
-    total += time.monotonic() - start
-print(total)
+    print(time.monotonic() - start, file=out, flush=True)
 """
 
 
@@ -97,21 +101,25 @@ def run_sweep(path: Path, results: Path, workers: int) -> Sweep:
     return Sweep(first - start, last - first, end - last)
 
 
-def copies(results: Path, study: str, to: Path, count: int | None = None) -> list[Path]:
-    """Fresh folders of a sweep's cells, with what a worker writes into them."""
-    shutil.rmtree(to, ignore_errors=True)
+def make_cells(scratch: Path, updates: int, which: range) -> list[Path]:
+    """Fresh folders with what a worker writes into them, for the cells of these numbers: two arms, next seed."""
+    folder = scratch / "cells"
+    shutil.rmtree(folder, ignore_errors=True)
     found = []
-    for index, source in enumerate(sorted((results / study).glob("*/*/evaluations.yaml"))[:count]):
-        folder = to / str(index)
-        folder.mkdir(parents=True)
-        for name in ("config.yaml", "evaluations.yaml"):
-            shutil.copy(source.with_name(name), folder / name)
-        found.append(folder)
+    for number in which:
+        template = scratch / "templates" / str(number % 2)
+        cell = folder / str(number)
+        cell.mkdir(parents=True)
+        config = yaml.safe_load((template / "config.yaml").read_text())
+        config["seed"], config["train"]["student_updates"] = number // 2, updates
+        (cell / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        shutil.copy(template / "evaluations.yaml", cell)
+        found.append(cell)
     return found
 
 
-def run_bare(folders: Sequence[Path], workers: int) -> float:
-    """The sum of bare training and evaluation over the number of workers, seconds."""
+def run_bare(folders: Sequence[Path], workers: int) -> list[float]:
+    """Seconds of every cell's bare training and evaluation, a share of them in each of `workers` processes."""
     shares = [[str(folder) for folder in folders[i::workers]] for i in range(workers)]
     processes = [
         subprocess.Popen(
@@ -124,7 +132,7 @@ def run_bare(folders: Sequence[Path], workers: int) -> float:
         assert process.stdin is not None
     answers = [process.communicate("\n") for process in processes]
     assert not any(process.returncode for process in processes)
-    return sum(float(out.splitlines()[-1]) for out, _ in answers) / workers
+    return [float(line) for out, _ in answers for line in out.splitlines()]
 
 
 def run_naive(folders: Sequence[Path], workers: int) -> float:
@@ -148,25 +156,33 @@ def run_naive(folders: Sequence[Path], workers: int) -> float:
     return time.monotonic() - start
 
 
-def measure(path: Path, scratch: Path, workers: int, repeats: int, naive_cells: int) -> dict[str, float]:
+def prepare(scratch: Path, seconds: float) -> int:
+    """As many updates as make a cell of so many seconds here; leaves the cells' templates, and the caches full."""
+    path = write_sweep(scratch, 2, 4)
+    run_sweep(path, scratch / "results", 1)
+    for number, source in enumerate(sorted((scratch / "results" / path.stem).glob("*/*/evaluations.yaml"))):
+        template = scratch / "templates" / str(number)
+        template.mkdir(parents=True)
+        for name in ("config.yaml", "evaluations.yaml"):
+            shutil.copy(source.with_name(name), template)
+    few, many = (min(run_bare(make_cells(scratch, updates, range(4)), 1)) for updates in (4, 12))
+    return max(1, round(4 + (seconds - few) / max(1e-3, (many - few) / 8)))
+
+
+def measure(scratch: Path, cells: int, updates: int, workers: int, repeats: int, naive_cells: int) -> dict[str, float]:
     """The ratios at this number of workers."""
-    results = scratch / "results"
-    run_sweep(path, results, workers)  # fills the caches that all of them share
-    count = len(list((results / path.stem).glob("*/*/result.json")))
+    path = write_sweep(scratch, cells, updates)
     sweeps: list[Sweep] = []
     bare: list[float] = []
     naive: list[float] = []
-    steps: list[Callable[[], None]] = [
-        lambda: sweeps.append(run_sweep(path, results, workers)),
-        lambda: bare.append(run_bare(copies(results, path.stem, scratch / "bare"), workers)),
-        lambda: naive.append(run_naive(copies(results, path.stem, scratch / "naive", naive_cells), workers)),
-    ]
-    for repeat in range(repeats):
-        for step in steps if repeat % 2 == 0 else reversed(steps):
-            step()
-    cell = statistics.median(bare) * workers / count
+    for _ in range(repeats):
+        bare += run_bare(make_cells(scratch, updates, range(cells // 2)), workers)
+        sweeps.append(run_sweep(path, scratch / "results", workers))
+        bare += run_bare(make_cells(scratch, updates, range(cells // 2, cells)), workers)
+        naive.append(run_naive(make_cells(scratch, updates, range(naive_cells)), workers))
+    cell = statistics.mean(bare)
     return {
-        "sweep": statistics.median(s.cells for s in sweeps) / statistics.median(bare),
+        "sweep": statistics.median(s.cells for s in sweeps) / (cell * cells / workers),
         "naive": statistics.median(naive) / (cell * naive_cells / workers),
         "preload": statistics.median(s.preload for s in sweeps) / cell,
         "closing": statistics.median(s.closing for s in sweeps) / cell,
@@ -178,19 +194,20 @@ def main() -> None:
     """Print a line for each number of workers; exit status 1 if one is beyond the goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=24, metavar="N", help="cells of a sweep, even (default 24)")
-    parser.add_argument("--naive-cells", type=int, default=6, metavar="N", help="cells of the naive way (default 6)")
-    parser.add_argument("--updates", type=int, default=8, metavar="N", help="of a cell's training: two seconds")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="interleaved repeats (default 3)")
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a bare cell (default 2)")
+    parser.add_argument("--naive-cells", type=int, default=4, metavar="N", help="cells of the naive way (default 4)")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="of everything (default 1)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="N", help="default: 1 2")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="workbench-overhead-"))
     found = {}
     try:
-        path = write_sweep(scratch, options.cells, options.updates)
-        print(f"{options.cells} cells, {options.repeats} repeats, {len(os.sched_getaffinity(0))} cores")
+        updates = prepare(scratch, options.seconds)
+        cores = len(os.sched_getaffinity(0))
+        print(f"{options.cells} cells of {updates} updates, {options.repeats} repeats, {cores} cores")
         print(f"{'workers':>7} {'sweep':>7} {'naive':>7} {'preload':>8} {'closing':>8}")
         for workers in options.workers:
-            found[workers] = measure(path, scratch, workers, options.repeats, options.naive_cells)
+            found[workers] = measure(scratch, options.cells, updates, workers, options.repeats, options.naive_cells)
             r = found[workers]
             print(
                 f"{workers:>7} {r['sweep']:>7.2f} {r['naive']:>7.2f} {r['preload']:>8.1f} {r['closing']:>8.1f}",

@@ -139,6 +139,5 @@ def test_a_running_ablation_on_the_journal(tmp_path: Path) -> None:
 
 
 @needs_browser
-@pytest.mark.slow
 def test_a_running_ablation_on_postgresql(tmp_path: Path, server: str) -> None:  # noqa: F811
     look_at_an_ablation(tmp_path, server)
