@@ -49,14 +49,16 @@ def write(folder: Path, teacher: Path, sweep: str) -> Path:
     return folder / "tiny.yaml"
 
 
-def run(path: Path, clip: Path) -> None:
-    """Run it with the tiny judge and CLIP; on failure show everything that was said."""
+def run(path: Path, clip: Path, workers: int = 1, **changes: str) -> None:
+    """Run it with the tiny judge and CLIP; on failure show everything that was said. changes: of the environment."""
     script = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
-    command = [sys.executable, "-c", script, str(path), "--results", str(path.parent / "results"), "--workers", "1"]
+    command = [sys.executable, "-c", script, str(path), "--results", str(path.parent / "results")]
+    command += ["--workers", str(workers)]
     environment = {
         **os.environ,
         "TINY_CLIP": str(clip),
         "WORKBENCH_CACHE": str(path.parent / "cache"),
+        **changes,
     }
     done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=1500)
     logs = "\n".join(file.read_text()[-3000:] for file in path.parent.glob("results/tiny/*/*/log.txt"))
@@ -107,3 +109,34 @@ def test_a_cell_of_two_ranks_equals_one_of_one(tmp_path: Path, tiny_teacher_path
         assert (folder / "results" / "tiny" / "table.md").read_text().count("…") == 0
     for name, tensor in students[0].items():
         torch.testing.assert_close(tensor, students[1][name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_cells_of_two_ranks_at_once_inside_a_job(
+    tmp_path: Path,
+    tiny_teacher_path: Path,
+    tiny_clip_path: Path,  # noqa: F811
+) -> None:
+    """Each worker's ranks meet each other alone, and a job's variables, which say one task, change neither number."""
+    job = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "1",
+           "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODELIST": "n1", "WORLD_SIZE": "1", "RANK": "0",
+           "MASTER_ADDR": "nowhere", "MASTER_PORT": "1"}  # fmt: skip
+    students: list[dict[str, dict[str, torch.Tensor]]] = []
+    for devices, surroundings in ((1, {}), (2, job)):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        sweep = SWEEP.replace("{retries: 0}", f"{{retries: 0, devices: {devices}}}").replace("seeds: 1", "seeds: 2")
+        path = write(folder, tiny_teacher_path, sweep)
+        run(path, tiny_clip_path, workers=devices, **surroundings)
+        cells = [file.parent for file in (folder / "results" / "tiny").glob("*/*/student.safetensors")]
+        assert len(cells) == 2
+        students.append({cell.name: load_file(cell / "student.safetensors") for cell in cells})
+    began = [(cell / "lock").stat().st_mtime for cell in cells]
+    ended = [(cell / "training.json").stat().st_mtime for cell in cells]
+    assert max(began) < min(ended), "both at once"
+    for cell in cells:
+        assert len((cell / "ranks.txt").read_text().split()) == 2
+    for name, single in students[0].items():
+        (double,) = (student for other, student in students[1].items() if other[:6] == name[:6])  # seed0-, seed1-
+        for weight, tensor in single.items():
+            torch.testing.assert_close(tensor, double[weight], rtol=1e-4, atol=1e-6)
