@@ -65,9 +65,7 @@ class Ledger:
                 direction="minimize" if minimise else "maximize",
                 load_if_exists=True,
             )
-        engine = getattr(self._storage, "engine", None)
-        if engine is not None and engine.dialect.name == "postgresql":
-            self._lock = DatabaseLock(engine, self._study.study_name)
+        self._lock = lock_of(self._storage, self._study.study_name) or self._lock
 
     def _open_trials(self) -> list[OpenTrial]:
         """The trials of this plan's cells that wait or run."""
@@ -262,6 +260,14 @@ def open_storage(storage: str | None, root: Path) -> BaseStorage:
             "results "
             "folder needs no --storage; for many nodes use postgresql://user@host/database."
         ) from None
+
+
+def lock_of(storage: BaseStorage, study: str) -> DatabaseLock | None:
+    """The database's own lock of a study, which holds whatever the file system does; None where there is none."""
+    engine = getattr(storage, "engine", None)
+    if engine is None or engine.dialect.name != "postgresql":
+        return None
+    return DatabaseLock(engine, study)
 
 
 def _without_password(url: str) -> str:

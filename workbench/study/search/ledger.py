@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.study import lease
 from workbench.study import plan as plans
 from workbench.study.files import write_json, write_text
-from workbench.study.ledger import Claim, open_storage
-from workbench.study.locks import FileLock
+from workbench.study.ledger import Claim, lock_of, open_storage
+from workbench.study.locks import DatabaseLock, FileLock
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, PRUNED
 from workbench.study.search.optunas import make_pruner
 from workbench.study.search.parameters import Value
@@ -32,9 +32,9 @@ Resolve = Callable[[int, Mapping[str, Any]], str]  # trial, values -> its plan a
 class SearchLedger:
     """Exactly `search.trials` trials, whatever the number of workers, kills and restarts.
 
-    Every decision is made under one file lock. A trial enters Optuna's record in one write, running and with its
-    values, so that none is half asked; it stays running, under its number, until its files say how it ended, whoever
-    works on it: a dead worker's trial is taken over, with its checkpoint, and is never a second trial.
+    Every decision is made under one lock, of a file or of the database. A trial enters Optuna's record in one write,
+    running and with its values, so that none is half asked; it stays running, under its number, until its files say how
+    it ended, whoever works on it: a dead worker's trial is taken over with its checkpoint, and is never a second one.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SearchLedger:
         self._search, self._key, self._root = search, key, root
         self._seconds, self._resolve, self._retries = lease_seconds, resolve, retries
         root.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(root / "claim.lock")
+        self._lock: FileLock | DatabaseLock = FileLock(root / "claim.lock")
         self._clock = root / ".clock"
         self._files = Trials(root)
         self._open(storage)
@@ -75,6 +75,7 @@ class SearchLedger:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
                     self.study.set_metric_names(list(self._search.objectives))  # the dashboard's axes
+        self._lock = lock_of(self._storage, self.study.study_name) or self._lock
 
     # ---- the record --------------------------------------------------------------------------------------------------
 
