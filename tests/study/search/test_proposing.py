@@ -53,7 +53,7 @@ def test_a_seed_gives_the_same_points_and_another_seed_others(tmp_path: Path, sa
 
 
 def test_the_first_trials_take_the_points_of_the_file(tmp_path: Path) -> None:
-    start = [{"train.learning_rate": 1e-3, "model.decay": 0.8, "shift": "none"},
+    start: list[dict[str, Any]] = [{"train.learning_rate": 1e-3, "model.decay": 0.8, "shift": "none"},
              {"train.learning_rate": 1e-4, "model.decay": 0.9, "shift": "scale", "factor": 0.5}]  # fmt: skip
     search = search_of(tmp_path, start=start)
     first = [propose(search.space, search.sampler, ["min"], 0, n, [], start[:n], search.start) for n in range(3)]
