@@ -60,14 +60,18 @@ def main(
     """Parse, plan, run, print. Returns the exit status.
 
     0: all done (a diverged training is a result); 1: cells failed; 2: the file or the command is wrong, nothing was
-    started; 74: the disk is full or gone; 130: stopped. resolve: the configuration's parser; program: the module with
-    run_cell.
+    started; 65: images of the data are broken, nothing was started; 74: the disk is full or gone; 130: stopped.
+    resolve: the configuration's parser; program: the module with run_cell.
     """
     options = _parser().parse_args(arguments)  # before any import that takes time: --help answers at once
+    from workbench.files import EXIT_BROKEN, BrokenImages
     from workbench.study.errors import EXIT_DISK, DiskError, SweepError
 
     try:
         return _sweep(options, resolve, program, lease_seconds)
+    except BrokenImages as error:
+        print(f"{options.file}: nothing was started. {error}", file=sys.stderr)
+        return EXIT_BROKEN
     except DiskError as error:
         print(error, file=sys.stderr)
         return EXIT_DISK
@@ -100,7 +104,7 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
         check_writable(options.results)
     if resolve is None:
         with console.status("Checking every cell with the configuration's parser"):
-            plan = make_plan(sweep, _real_resolve(), _reads_images)
+            plan = make_plan(sweep, _real_resolve(options), _reads_images)
             _check_measured(sweep, plan)
     else:
         plan = make_plan(sweep, resolve)
@@ -154,15 +158,18 @@ def _search(
         return _hours(config, search.sweep.run.devices, options, passes)
 
     request = _request(options, program, lease)
-    real, console = resolve or _real_resolve(), console_of_width()
+    real, console = resolve or _real_resolve(options), console_of_width()
     return run_search(search, request, real, console, options.plan, hours if resolve is None else None)
 
 
-def _real_resolve() -> Resolve:
+def _real_resolve(options: argparse.Namespace) -> Resolve:
     """The configuration's parser, and whether what it gives can be trained and scored here: all but the networks."""
     from workbench.config import instantiate, resolve  # imports torch, a matter of seconds
     from workbench.evaluation.settings import check_settings, check_student_steps
+    from workbench.training.images import ImageCheck
     from workbench.training.preflight import check_training, process_of
+
+    sound = ImageCheck(options.quarantine, options.results)
 
     def real(base: Path, overrides: Any) -> dict[str, Any]:
         resolved = resolve(base, overrides)
@@ -170,7 +177,7 @@ def _real_resolve() -> Resolve:
         check_training(config)
         check_settings(config.evaluation)
         check_student_steps(config, process_of(config))
-        return resolved
+        return sound(resolved)
 
     return real
 
