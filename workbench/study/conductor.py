@@ -24,6 +24,7 @@ from workbench.study.locks import FileLock
 from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan
 from workbench.study.preload import Preload
+from workbench.study.spent import drop_checkpoints
 from workbench.study.state import State, read_state
 from workbench.study.surroundings import NETWORK, cores, file_system, visible_gpus
 from workbench.study.worker import Options, start_arguments
@@ -109,6 +110,8 @@ class Conductor:
             plan_file = self._prepare(root)
             with _Signals(self._on_signal):
                 status = self._work(root, plan_file)
+            for cell in self._cells(root):  # of a worker that was killed at that moment, or of an older version
+                drop_checkpoints(self.plan, cell, root)
             self._report_failures(root)
             return status
         finally:

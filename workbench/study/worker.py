@@ -27,6 +27,7 @@ from workbench.study.ledger import Claim, Ledger
 from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan, Task
 from workbench.study.results import cell_result
+from workbench.study.spent import drop_checkpoints
 from workbench.study.surroundings import child_environment
 
 DISK = ("disk full", "disk")
@@ -78,6 +79,7 @@ class Worker:
         if cell_result(self._plan, claim.cell, self._root) is not None:
             (folder / "failure.json").unlink(missing_ok=True)
             self._ledger.finish(claim)
+            drop_checkpoints(self._plan, claim.cell, self._root)
             return
         if self._ended_early(claim, outcome):
             return
