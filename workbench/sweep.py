@@ -40,6 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--storage", metavar="URL", help="postgresql://... for many nodes (default: a journal in the results)"
     )
+    parser.add_argument(
+        "--quarantine", action="store_true", help="leave out broken images of the data, instead of naming them all and "
+        "stopping (status 65)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--trust-launch", action="store_true", help="run the command that the file's run.launch names for every cell"
+    )
     parser.add_argument("--fresh", action="store_true", help="start over; earlier results are moved aside, not deleted")
     return parser
 
@@ -101,6 +108,7 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
         return _search(raw, options, resolve, program, lease_seconds)
     sweep = parse_sweep(raw, options.file)
     if not options.plan:
+        _check_launch(sweep, options)
         check_writable(options.results)
     if resolve is None:
         with console.status("Checking every cell with the configuration's parser"):
@@ -138,7 +146,15 @@ def _request(options: argparse.Namespace, program: str, lease_seconds: float | N
         fresh=options.fresh,
         lease_seconds=lease_seconds or LEASE_SECONDS,
         sweep_file=options.file,
+        trust_launch=options.trust_launch,
     )
+
+
+def _check_launch(sweep: SweepFile, options: argparse.Namespace) -> None:
+    from workbench.study.conductor import refuse_launch
+
+    if not options.trust_launch:
+        refuse_launch(sweep.run.launch, f"{sweep.path}, ")
 
 
 def _search(
@@ -153,6 +169,8 @@ def _search(
     search = parse_search(raw, options.file)
     if options.only:
         raise SweepError("--only: a search has no arms to choose from. Leave it out.")
+    if not options.plan:
+        _check_launch(search.sweep, options)
 
     def hours(config: Mapping[str, Any], passes: float) -> str:
         return _hours(config, search.sweep.run.devices, options, passes)
@@ -229,6 +247,8 @@ def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: 
     training, scoring = sum(map(training_of, left)), sum(map(scoring_of, left))
     lines = [_head(plan), f"To do: {len(left)} of {len(plan.cells)} cells, {training + scoring:,.0f} network passes "
              f"({training:,.0f} in training, {scoring:,.0f} in sampling)"]  # fmt: skip
+    if plan.run.launch:
+        lines.append("Each cell starts with the command of run.launch, which --trust-launch allows.")
     if measure and left:
         lines.append(_hours(plan.cells[-1].config, plan.run.devices, options, training + scoring))
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -42,7 +42,8 @@ def write(folder: Path, teacher: Path, run: dict[str, Any], updates: int = 8, **
 
 
 def start(path: Path, clip: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, str(path), "--results", str(path.parent / "results"), "--workers", "1"]
+    words = [str(path), "--results", str(path.parent / "results"), "--workers", "1", "--trust-launch"]
+    command = [sys.executable, "-c", SCRIPT, *words]
     environment = {"PYTHONPATH": str(ROOT), "TINY_CLIP": str(clip), "WORKBENCH_CACHE": str(path.parents[1] / "cache")}
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, text=True,
