@@ -1,5 +1,5 @@
 #!/bin/bash
-# A sweep as an array of jobs: sbatch sweeps/slurm_array.sh SWEEP_FILE RESULTS. See clusters.md beside this file.
+# A sweep as an array of jobs: sbatch sweeps/slurm_array.sh SWEEP_FILE RESULTS [OPTION ...]. See clusters.md beside it.
 #SBATCH --job-name=sweep
 #SBATCH --array=1-8                # jobs; each takes what nobody has, so any number does
 #SBATCH --nodes=1
@@ -15,11 +15,12 @@ set -euo pipefail
 
 sweep=${1:?usage: sbatch $0 SWEEP_FILE RESULTS}
 results=${2:?usage: sbatch $0 SWEEP_FILE RESULTS}
+shift 2                            # what follows goes to the sweep: --trust-launch, --quarantine, --storage URL
 
 # B:TERM reaches this shell, which has to pass it on; the signal ends `wait` too (status 143), so it is asked again.
 sweep_pid=
 trap '[ -z "$sweep_pid" ] || kill -TERM "$sweep_pid"' TERM
-python -m workbench.sweep "$sweep" --results "$results" &
+python -m workbench.sweep "$sweep" --results "$results" "$@" &
 sweep_pid=$!
 status=0
 wait "$sweep_pid" || status=$?

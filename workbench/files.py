@@ -18,6 +18,13 @@ class ReadingError(ValueError):
     """A file that is too large, broken, or says what nobody should say; the message is one line, the place first."""
 
 
+EXIT_BROKEN = 65  # EX_DATAERR of sysexits.h
+
+
+class BrokenImages(Exception):
+    """Images of a data set that cannot be read, all of them; no ValueError, which would be about a configuration."""
+
+
 def read_bytes(path: Path, limit: int) -> bytes:
     """All of a regular file of at most `limit` bytes. A pipe or a device, which may never end, is not read.
 

@@ -18,12 +18,14 @@ from safetensors.torch import save_file
 
 from workbench.distill.module import Distillation
 from workbench.evaluation.run import evaluate_run
-from workbench.files import write_atomically
+from workbench.files import ReadingError, read_bytes, write_atomically
 from workbench.models import trainable_state
+from workbench.safe_json import parse_json
 from workbench.study.files import read_json
 from workbench.study.heartbeat import beat
 
 FILE = "intermediate.jsonl"
+MAX_BYTES = 1_000_000  # of it; a look has 100
 LOOK_LIMIT = 900.0  # seconds that a look may be silent: the first one measures the real images
 
 
@@ -77,19 +79,24 @@ class Looks:
             "percent": percent, "update": update, "metric": self._metric,
             "value": value if math.isfinite(value) else None, "n": found.get("n"),
         }  # fmt: skip
-        lines = [*self._lines(), json.dumps(row) + "\n"]
+        lines = [*self._known().values(), json.dumps(row) + "\n"]
         write_atomically(self._folder / FILE, lambda path: _write(path, lines))  # a torn last line goes
 
-    def _lines(self) -> list[str]:
-        """The whole lines that are there."""
+    def _known(self) -> dict[int, str]:
+        """Percent -> line, of the whole lines that are there. One that cannot be read is a look to make again."""
         try:
-            text = (self._folder / FILE).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def _known(self) -> set[int]:
-        return {int(json.loads(line)["percent"]) for line in self._lines()}
+            text = read_bytes(self._folder / FILE, MAX_BYTES).decode(errors="replace")
+        except (FileNotFoundError, ReadingError):
+            return {}
+        found = {}
+        for line in text.splitlines(keepends=True):
+            try:
+                row = parse_json(line, FILE)
+                if line.endswith("\n") and isinstance(row["value"], int | float | None):
+                    found[int(row["percent"])] = line
+            except (ValueError, LookupError, TypeError):
+                continue
+        return found
 
 
 def _write(path: Path, lines: list[str]) -> None:

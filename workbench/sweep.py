@@ -40,6 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--storage", metavar="URL", help="postgresql://... for many nodes (default: a journal in the results)"
     )
+    parser.add_argument(
+        "--quarantine", action="store_true", help="leave out broken images of the data, instead of naming them all and "
+        "stopping (status 65)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--trust-launch", action="store_true", help="run the command that the file's run.launch names for every cell"
+    )
     parser.add_argument("--fresh", action="store_true", help="start over; earlier results are moved aside, not deleted")
     return parser
 
@@ -60,14 +67,18 @@ def main(
     """Parse, plan, run, print. Returns the exit status.
 
     0: all done (a diverged training is a result); 1: cells failed; 2: the file or the command is wrong, nothing was
-    started; 74: the disk is full or gone; 130: stopped. resolve: the configuration's parser; program: the module with
-    run_cell.
+    started; 65: images of the data are broken, nothing was started; 74: the disk is full or gone; 130: stopped.
+    resolve: the configuration's parser; program: the module with run_cell.
     """
     options = _parser().parse_args(arguments)  # before any import that takes time: --help answers at once
+    from workbench.files import EXIT_BROKEN, BrokenImages
     from workbench.study.errors import EXIT_DISK, DiskError, SweepError
 
     try:
         return _sweep(options, resolve, program, lease_seconds)
+    except BrokenImages as error:
+        print(f"{options.file}: nothing was started. {error}", file=sys.stderr)
+        return EXIT_BROKEN
     except DiskError as error:
         print(error, file=sys.stderr)
         return EXIT_DISK
@@ -97,10 +108,11 @@ def _sweep(options: argparse.Namespace, resolve: Resolve | None, program: str, l
         return _search(raw, options, resolve, program, lease_seconds)
     sweep = parse_sweep(raw, options.file)
     if not options.plan:
+        _check_launch(sweep, options)
         check_writable(options.results)
     if resolve is None:
         with console.status("Checking every cell with the configuration's parser"):
-            plan = make_plan(sweep, _real_resolve(), _reads_images)
+            plan = make_plan(sweep, _real_resolve(options), _reads_images)
             _check_measured(sweep, plan)
     else:
         plan = make_plan(sweep, resolve)
@@ -134,7 +146,15 @@ def _request(options: argparse.Namespace, program: str, lease_seconds: float | N
         fresh=options.fresh,
         lease_seconds=lease_seconds or LEASE_SECONDS,
         sweep_file=options.file,
+        trust_launch=options.trust_launch,
     )
+
+
+def _check_launch(sweep: SweepFile, options: argparse.Namespace) -> None:
+    from workbench.study.conductor import refuse_launch
+
+    if not options.trust_launch:
+        refuse_launch(sweep.run.launch, f"{sweep.path}, ")
 
 
 def _search(
@@ -149,20 +169,25 @@ def _search(
     search = parse_search(raw, options.file)
     if options.only:
         raise SweepError("--only: a search has no arms to choose from. Leave it out.")
+    if not options.plan:
+        _check_launch(search.sweep, options)
 
     def hours(config: Mapping[str, Any], passes: float) -> str:
         return _hours(config, search.sweep.run.devices, options, passes)
 
     request = _request(options, program, lease)
-    real, console = resolve or _real_resolve(), console_of_width()
+    real, console = resolve or _real_resolve(options), console_of_width()
     return run_search(search, request, real, console, options.plan, hours if resolve is None else None)
 
 
-def _real_resolve() -> Resolve:
+def _real_resolve(options: argparse.Namespace) -> Resolve:
     """The configuration's parser, and whether what it gives can be trained and scored here: all but the networks."""
     from workbench.config import instantiate, resolve  # imports torch, a matter of seconds
     from workbench.evaluation.settings import check_settings, check_student_steps
+    from workbench.training.images import ImageCheck
     from workbench.training.preflight import check_training, process_of
+
+    sound = ImageCheck(options.quarantine, options.results)
 
     def real(base: Path, overrides: Any) -> dict[str, Any]:
         resolved = resolve(base, overrides)
@@ -170,7 +195,7 @@ def _real_resolve() -> Resolve:
         check_training(config)
         check_settings(config.evaluation)
         check_student_steps(config, process_of(config))
-        return resolved
+        return sound(resolved)
 
     return real
 
@@ -222,6 +247,8 @@ def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: 
     training, scoring = sum(map(training_of, left)), sum(map(scoring_of, left))
     lines = [_head(plan), f"To do: {len(left)} of {len(plan.cells)} cells, {training + scoring:,.0f} network passes "
              f"({training:,.0f} in training, {scoring:,.0f} in sampling)"]  # fmt: skip
+    if plan.run.launch:
+        lines.append("Each cell starts with the command of run.launch, which --trust-launch allows.")
     if measure and left:
         lines.append(_hours(plan.cells[-1].config, plan.run.devices, options, training + scoring))
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -22,6 +22,7 @@ Distil one student from one teacher, as a YAML file says. The same command again
   --config FILE     the configuration; sweeps/base/wardrobe.yaml is written out in full, with comments
   --run-dir DIR     where everything goes; by default results/runs/<name of FILE>-<hash of the configuration>
   --plugin MODULE   let the configuration name classes of this module (it is imported, so trust it); may be repeated
+  --quarantine      leave out images of the data that are broken, instead of naming them and stopping (status 65)
   --print-config    print the complete configuration and stop
   --list            print every class that can be named, with its arguments, and stop
   --quiet           no progress
@@ -77,8 +78,8 @@ def run(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 2 wrong input, 3 diverged, 74 the disk, 75 stopped (go on
-    later)."""
+    """The command line; returns the exit code: 0 done, 2 wrong input, 3 diverged, 65 broken images, 74 the disk, 75
+    stopped (go on later)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
         print(HELP, end="")
@@ -93,10 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    from workbench.config import ConfigError, catalogue, resolve, to_yaml
+    from workbench.cluster import is_further_rank
+    from workbench.config import ConfigError, catalogue, instantiate, resolve, to_yaml
+    from workbench.data.image_file import BrokenImage
     from workbench.distill.module import Diverged
+    from workbench.files import EXIT_BROKEN, BrokenImages
     from workbench.training.command import default_run_dir, parse, stop_on_interrupt
     from workbench.training.errors import Stopped
+    from workbench.training.images import ImageCheck, left_out_before
+    from workbench.training.preflight import check_training
 
     command = parse(arguments)
     if command.list:
@@ -105,6 +111,17 @@ def _main(arguments: list[str]) -> int:
     if command.config is None:
         raise ConfigError("--config is missing. Try --config sweeps/base/wardrobe.yaml, or --help.")
     config = resolve(command.config, command.overrides, command.plugins)
+    if command.quarantine or not command.print_config:
+        check_training(instantiate(config))  # costs nothing, while a data set may take minutes
+        if command.quarantine and command.run_dir and (names := left_out_before(command.run_dir)):
+            config = resolve(config, {"data.quarantine": names}, command.plugins)
+        lists = (command.run_dir or default_run_dir(command.config, config)).parent
+        say = _say if not is_further_rank(os.environ) else _nothing
+        try:
+            config = ImageCheck(command.quarantine, lists, say)(config)
+        except BrokenImages as error:
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_BROKEN
     if command.print_config:
         print(to_yaml(config), end="")
         return 0
@@ -119,6 +136,9 @@ def _main(arguments: list[str]) -> int:
     except Diverged as diverged:
         print(f"error: {run_dir}: {diverged} Try a lower train.learning_rate.", file=sys.stderr)
         return 3
+    except BrokenImage as error:  # it was sound when the run began
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BROKEN
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -132,6 +152,14 @@ def _main(arguments: list[str]) -> int:
             '"a red dress"'
         )
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _nothing(line: str) -> None:
+    """The first rank says it."""
 
 
 def __getattr__(name: str) -> Any:

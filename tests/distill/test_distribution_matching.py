@@ -189,7 +189,7 @@ def test_the_fake_score_network_learns_the_students_gaussian() -> None:
 
 def test_its_gradient_is_the_mean_over_the_ranks_whatever_the_split(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each half of a batch, as a rank would see it: the mean of what both hand to the average is the whole's."""
-    from workbench.distill.losses import fake_score
+    from workbench.distill.losses import critic
 
     seen: list[list[Tensor]] = []
 
@@ -197,7 +197,7 @@ def test_its_gradient_is_the_mean_over_the_ranks_whatever_the_split(monkeypatch:
         seen.append(list(gradients))
         return [torch.zeros_like(g) for g in gradients]  # so that nothing moves between the three
 
-    monkeypatch.setattr(fake_score, "average_gradients", watch)
+    monkeypatch.setattr(critic, "average_gradients", watch)
     fake, random = prepared().fake, keyed(batch=8)
     x0 = random.normal("x0", SHAPE).double()
     for rows in (slice(0, 8), slice(0, 4), slice(4, 8)):

@@ -35,13 +35,15 @@ def write(folder: Path, teacher: Path, run: dict[str, Any], updates: int = 8, **
     settings["evaluation"] |= {"num_images": 8, "batch_size": 8}
     (folder / "base.yaml").write_text(yaml.safe_dump(settings))
     raw = {"question": "Does it survive?", "base": "base.yaml", "arms": {"only": {}}, "baseline": "only",
-           "design": "none", "seeds": 1, "metrics": {"FD[judge]": "min"}, "run": run}  # fmt: skip
+           "design": "none", "seeds": 1, "metrics": {"FD[judge]": "min"},
+           "run": {**run, "keep_checkpoints": True}}  # fmt: skip
     (folder / "ranks.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     return folder / "ranks.yaml"
 
 
 def start(path: Path, clip: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, str(path), "--results", str(path.parent / "results"), "--workers", "1"]
+    words = [str(path), "--results", str(path.parent / "results"), "--workers", "1", "--trust-launch"]
+    command = [sys.executable, "-c", SCRIPT, *words]
     environment = {"PYTHONPATH": str(ROOT), "TINY_CLIP": str(clip), "WORKBENCH_CACHE": str(path.parents[1] / "cache")}
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, text=True,

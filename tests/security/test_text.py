@@ -16,6 +16,7 @@ from tests.security.watch import CANARY, watching
 from tests.study.fakes import plan_of, sweep
 from workbench.config import ConfigError, load_yaml, parse_yaml, resolve
 from workbench.files import ReadingError
+from workbench.intermediate import Looks
 from workbench.report import main as report
 from workbench.safe_json import parse_json, read_json
 from workbench.safe_yaml import dump_yaml
@@ -24,7 +25,9 @@ from workbench.safe_yaml import read_yaml as read
 from workbench.study import plan as plans
 from workbench.study.errors import SweepError
 from workbench.study.reading import read_yaml
+from workbench.study.search.trials import read_looks
 from workbench.study.sweep_file import read_sweep
+from workbench.training.clock import read_clock
 
 NINE = ", ".join
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -158,6 +161,29 @@ def test_json(name: str, tmp_path: Path) -> None:
     with pytest.raises(ReadingError, match="too many"):
         read_json(tmp_path / "plan.json", limit=1_000)
     assert parse_json("[1, 2.5, null]", "x") == [1, 2.5, None]
+
+
+@pytest.mark.parametrize("name", [*JSON, "a list", "a text", "a number too long"])
+def test_json_of_a_run(name: str, tmp_path: Path) -> None:
+    """Its clock and the looks of a search: what cannot be read is not there, and the looks before and after it are."""
+    more: dict[str, str | bytes] = {"a list": "[1]", "a text": '"x"', "a number too long": "9" * 30}
+    text = (JSON | more)[name]
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "last.ckpt").touch()
+    for clock in (data, data.replace(b'"a"', b'"seconds"'), b'{"seconds": "nan"}', b'{"seconds": -1}'):
+        (tmp_path / "clock.json").write_bytes(clock)
+        assert read_clock(tmp_path) == 0.0
+    (tmp_path / "clock.json").write_bytes(b'{"seconds": 3}')
+    assert read_clock(tmp_path) == 3.0
+    if len(data) > 900_000:
+        return  # more than all the looks of a training
+    bad = [data, data.replace(b'"a"', b'"percent"'), data.replace(b'"a"', b'"percent": 40, "value"')]
+    looks = [b'{"percent": 20, "value": 1.5}', *bad, b'{"percent": 60, "value": 2.5}', b'{"percent": 80, "val']
+    (tmp_path / "intermediate.jsonl").write_bytes(b"\n".join(looks))
+    assert read_looks(tmp_path) == ((20, 1.5), (60, 2.5))
+    wanted: dict[str, Any] = {"at": [20, 40], "metric": "FD[judge]", "evaluation": {}}
+    seen = Looks(tmp_path, {"train": {"student_updates": 10}}, wanted, 1.0)._known()
+    assert sorted(seen) == [20, 60], "what was looked at before a restart"
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -13,4 +13,5 @@ from workbench.sweep import main
 
 if __name__ == "__main__":
     program = os.environ.get("PROGRAM", "tests.study.fake_cell")
-    sys.exit(main(resolve=resolve, program=program, lease_seconds=float(os.environ.get("LEASE", "30"))))
+    words = [*sys.argv[1:], "--trust-launch"]  # the launch prefixes of tests are the tests' own
+    sys.exit(main(words, resolve=resolve, program=program, lease_seconds=float(os.environ.get("LEASE", "30"))))

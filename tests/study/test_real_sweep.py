@@ -40,7 +40,7 @@ def write(folder: Path, teacher: Path, sweep: str) -> Path:
         "teacher": {"path": str(teacher)},
         "train": {
             "student_updates": 2, "batch_size": 4, "accelerator": "cpu", "sample_every": 0, "reference_samples": 0,
-            "probe_every": 0, "log_every": 1, "warmup_updates": 1,
+            "probe_every": 0, "log_every": 1, "warmup_updates": 1, "snapshots": [0.5],
         },
         "evaluation": {"num_images": 12, "batch_size": 6},
     }  # fmt: skip
@@ -82,6 +82,7 @@ def test_the_real_thing_from_file_to_table_and_again(
         late = json.loads((root / cell.folder / "late.json").read_text())
         assert late["threads"] == 1, "forks of a process with threads can hang"
         assert len(late["late"]) < 10, "each cell would pay for these again"
+    assert not list(root.glob("*/*/*.ckpt*")), "the training is over: what scores its student reads weights"
     table = (root / "table.csv").read_bytes()
     assert (root / "figures" / "samples.png").stat().st_size > 1000
     assert "N = 12" in (root / "table.md").read_text()
@@ -93,6 +94,13 @@ def test_the_real_thing_from_file_to_table_and_again(
     run(path, tiny_clip_path)
     assert weights.stat().st_mtime_ns == written
     assert set(table.splitlines()) < set((root / "table.csv").read_bytes().splitlines())
+    # Nor does a snapshot, which was written on the way.
+    path.write_text(SWEEP.replace("2}}", "2}, half: {evaluation.snapshot: 0.5}}"))
+    run(path, tiny_clip_path)
+    assert weights.stat().st_mtime_ns == written
+    plan = plans.load(root)
+    assert all(cell_result(plan, cell, root) for cell in plan.cells)
+    assert len(list(root.glob("*/seed0-*/evaluations/*/evaluation.json"))) == 6, "three of each inference"
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,9 +40,24 @@ def config(teacher: str, precision: str) -> dict:
     }  # fmt: skip
 
 
-def train(folder: Path, teacher: str, devices: int, precision: str) -> None:
+def methods(teacher: str) -> dict:
+    """What has networks or memories of its own: a fake score, an average to be consistent with, stages; and a shift
+    and a guidance that are drawn for each sample."""
+    target = {"class_path": "ConsistencyTarget", "guidance": [1.0, 3.0], "decay": 0.8}
+    fake = {"class_path": "DistributionMatching", "critic_updates": 2, "critic_warmup": 2, "guidance": 2.0}
+    given = config(teacher, "64-true")
+    return given | {
+        "model": {
+            "num_steps": [2],
+            "trajectory": {"class_path": "Staged", "stages": [4, 2]},
+            "losses": {"consistency": {"class_path": "Reconstruction", "target": target}, "distribution": fake},
+        },
+    }
+
+
+def train(folder: Path, given: dict, devices: int) -> None:
     folder.mkdir()
-    (folder / "given.yaml").write_text(yaml.safe_dump(config(teacher, precision)))
+    (folder / "given.yaml").write_text(yaml.safe_dump(given))
     worker = Path(__file__).with_name("ddp_worker.py")
     done = subprocess.run(
         [sys.executable, str(worker), str(folder / "given.yaml"), str(folder), str(devices)],
@@ -63,8 +80,8 @@ def test_two_processes_train_the_student_that_one_trains(tmp_path: Path, name: s
     the passes are made in float64, so that what is compared is the training and not the rounding.
     """
     teacher = str(make_tiny_teacher(tmp_path / "teacher", "v_prediction")) if name == "tiny" else name
-    train(tmp_path / "one", teacher, 1, precision)
-    train(tmp_path / "two", teacher, 2, precision)
+    train(tmp_path / "one", config(teacher, precision), 1)
+    train(tmp_path / "two", config(teacher, precision), 2)
     first = [torch.load(tmp_path / run / "gradient0.pt", weights_only=True) for run in ("two", "one")]
     assert relative(*first) < 1e-6
     two, one = (load_file(tmp_path / run / "student.safetensors") for run in ("two", "one"))
@@ -77,3 +94,30 @@ def test_two_processes_train_the_student_that_one_trains(tmp_path: Path, name: s
     unet = load_teacher(teacher).denoiser.named_parameters()
     distance = torch.stack([(moved[key] - value).norm() for key, value in unet]).norm()
     assert distance > 1e-2, "nothing was learnt: the equality above would mean nothing"
+
+
+def flat(value: Any) -> torch.Tensor:
+    """Every floating tensor in nested dicts and lists, in order."""
+    if isinstance(value, torch.Tensor):
+        return value.flatten().double() if value.is_floating_point() else torch.zeros(0, dtype=torch.float64)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return torch.cat([torch.zeros(0, dtype=torch.float64), *map(flat, items)])
+
+
+def test_two_processes_keep_the_networks_and_memories_of_the_methods(tmp_path: Path) -> None:
+    """In float64, so that what differs is the training: student, its averages, the fake score and its moments."""
+    given = methods(str(make_tiny_teacher(tmp_path / "teacher")))
+    for name, devices in (("one", 1), ("two", 2)):
+        train(tmp_path / name, given, devices)
+    two, one = (torch.load(tmp_path / run / "last.ckpt", weights_only=True) for run in ("two", "one"))
+    for part in ("student", "ema", "copies", "losses"):
+        assert relative(flat(two[part]), flat(one[part])) < 1e-9, part
+    first = load_teacher(given["teacher"]["path"]).denoiser.state_dict()
+    for name, of in (("student", lambda c: c["student"]), ("fake", lambda c: c["losses"]["distribution"]["network"])):
+        start = torch.cat([first[key].flatten().double() for key in of(one)])
+        ours, theirs = (torch.cat([of(c)[key].flatten().double() for key in of(c)]) - start for c in (two, one))
+        assert theirs.norm() > 1e-4 * start.norm(), f"{name}: nothing was learnt: the equality would mean nothing"
+        assert relative(ours, theirs) < 1e-6, name  # of the movement; epsilon prediction amplifies rounding
+        print(f"{name} moved by {theirs.norm() / start.norm():.1e}, relative difference {relative(ours, theirs):.1e}")
+    rows = [json.loads(line) for line in (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()]
+    assert {row["num_steps"] for row in rows} == {4, 2}, "both stages"

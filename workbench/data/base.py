@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -35,6 +36,11 @@ class DataSource(ABC):
     def has_images(self) -> bool:
         """False for a source of captions only: backward distillation needs no more than that."""
         return True
+
+    def image_files(self) -> Mapping[str, Path]:
+        """Name -> file of every image that lies in a file of its own, so that it can be looked at before anything
+        starts; empty for a source that draws its images or has none."""
+        return {}
 
     @abstractmethod
     def images(self, indices: Index) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from workbench.study.locks import FileLock
 from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan
 from workbench.study.preload import Preload
+from workbench.study.spent import drop_checkpoints
 from workbench.study.state import State, read_state
 from workbench.study.surroundings import NETWORK, cores, file_system, visible_gpus
 from workbench.study.worker import Options, start_arguments
@@ -48,6 +50,23 @@ class Request:
     fresh: bool = False
     lease_seconds: float = LEASE_SECONDS
     sweep_file: Path | None = None  # copied into the study
+    trust_launch: bool = False  # whether run.launch may run
+
+
+def refuse_launch(launch: Sequence[str], where: str) -> None:
+    """SweepError for a command that a sweep file brings, and that nobody has allowed; for none there is nothing to do.
+
+    Whoever starts a launching process decides for it and its workers. The sweep file alone does not, since it may be
+    somebody else's; nor does the plan in the results folder, which others may write: workers take the command from the
+    process that started them.
+    """
+    if launch:
+        words = " ".join(shlex.quote(word) if word.isprintable() else ascii(word) for word in launch)
+        more = f"... and {len(words) - 1_000:,} more characters" if len(words) > 1_000 else ""
+        raise SweepError(
+            f"{where}run.launch: is a command that would run for every cell: {words[:1_000]}{more}. Nothing was "
+            "started. Allow it with --trust-launch."
+        )
 
 
 @dataclass
@@ -76,6 +95,8 @@ class Conductor:
 
     def run(self) -> int:
         """Run what is not done; returns the exit status: 0, 1 for failed cells, 74 for a full disk, 130 if stopped."""
+        if not self.request.trust_launch:
+            refuse_launch(self.plan.run.launch, "")
         if is_sqlite(self.request.storage) and (self.request.workers or 1) > 1:
             raise SweepError(
                 "--storage sqlite: allows one worker. SQLite has no row locks: two would run cells twice. "
@@ -109,6 +130,8 @@ class Conductor:
             plan_file = self._prepare(root)
             with _Signals(self._on_signal):
                 status = self._work(root, plan_file)
+            for cell in self._cells(root):  # of a worker that was killed at that moment, or of an older version
+                drop_checkpoints(self.plan, cell, root)
             self._report_failures(root)
             return status
         finally:
@@ -189,7 +212,11 @@ class Conductor:
         logs.mkdir(exist_ok=True)
         try:
             options = Options(
-                str(plan_file), self.request.program, "", self.request.storage, (), self.request.lease_seconds
+                plan=str(plan_file),
+                program=self.request.program,
+                storage=self.request.storage,
+                lease_seconds=self.request.lease_seconds,
+                launch=self.plan.run.launch,
             )
             if self.plan.run.devices == 1 and not self.plan.run.launch:
                 self._preload = Preload(self.request.program, logs / "forkserver.log")

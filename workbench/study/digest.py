@@ -19,10 +19,20 @@ def digest(value: Any) -> str:
 
 
 # Settings that came after the first results, with the values that mean the same as their absence.
-_LATER: dict[str, dict[str, tuple[Any, ...]]] = {"train": {"snapshots": ([],)}, "evaluation": {"snapshot": (None, 1)}}
+_LATER: dict[str, dict[str, tuple[Any, ...]]] = {
+    "train": {"snapshots": ([],)},
+    "evaluation": {"snapshot": (None, 1)},
+    "data": {"quarantine": ([],)},
+}
 
 
 def without_later(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """A group of the configuration without later settings that stand at their defaults: older hashes stay valid."""
     later = _LATER.get(group, {})
     return {key: value for key, value in settings.items() if key not in later or value not in later[key]}
+
+
+def data_without_later(data: Any) -> Any:
+    """The `data` of a configuration, whose settings stand under init_args, in the same way."""
+    arguments = data.get("init_args") if isinstance(data, Mapping) else None
+    return {**data, "init_args": without_later("data", arguments)} if isinstance(arguments, Mapping) else data

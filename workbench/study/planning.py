@@ -11,7 +11,7 @@ from workbench.study import asset_hashes
 from workbench.study.budget import within_budget
 from workbench.study.designs import DESIGNS
 from workbench.study.designs.base import completed
-from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, digest, without_later
+from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, data_without_later, digest, without_later
 from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.names import slug
 from workbench.study.overrides import merged
@@ -241,7 +241,8 @@ class _Planner:
                 )
             model = config.get("model") or {}
             untrained = {
-                **{key: config.get(key) for key in ("plugins", "teacher", "data")},
+                **{key: config.get(key) for key in ("plugins", "teacher")},
+                "data": data_without_later(config.get("data")),
                 "model": {key: model.get(key) for key in ("grid", "num_steps", "sampler")},
             }
             identity = digest([untrained, self._hashed(asset_hashes.training_assets, config), EVALUATION_VERSION])
@@ -255,6 +256,8 @@ class _Planner:
             self.assets.update(assets)
             what = {key: value for key, value in seeded.items() if key != "evaluation"}
             what["train"] = without_later("train", what.get("train") or {})
+            if "data" in what:
+                what["data"] = data_without_later(what["data"])
             training = digest([what, assets, TRAINING_VERSION])
             self._add(arm.row, seed, levels, f"{arm.row.name}/seed{seed}-{training[:8]}", training, training, seeded)
 

@@ -65,6 +65,7 @@ class Run:
     hours: float | None = None
     retries: int = 2
     launch: tuple[str, ...] = ()  # a prefix of the child's command, as `srun --ntasks=2`
+    keep_checkpoints: bool = False  # of cells that are complete; they are many times as large as the student
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,7 @@ def _metrics(value: Any, path: Path) -> dict[str, str]:
 
 def _run(value: Any, path: Path) -> Run:
     raw = _mapping(value, f"{path}, run")
-    known = ("devices", "hours", "retries", "launch")
+    known = ("devices", "hours", "retries", "launch", "keep_checkpoints")
     for key in raw:
         if key not in known:
             raise SweepError(f"{path}, run: there is no key {key!r}.{did_you_mean(key, known)}")
@@ -331,7 +332,10 @@ def _run(value: Any, path: Path) -> Run:
     words: Iterable[Any] = launch.split() if isinstance(launch, str) else launch or ()
     if not all(isinstance(word, str) for word in words):
         raise SweepError(f"{path}, run.launch: must be a command's words, but is {shown(launch)}.")
-    return Run(devices, None if hours is None else float(hours), retries, tuple(words))
+    keep = {"true": True, "on": True, "false": False, "off": False}.get(str(raw.get("keep_checkpoints", False)).lower())
+    if keep is None:
+        raise SweepError(f"{path}, run.keep_checkpoints: must be on or off, but is {shown(raw['keep_checkpoints'])}.")
+    return Run(devices, None if hours is None else float(hours), retries, tuple(words), keep)
 
 
 def _whole(value: Any) -> bool:

@@ -27,6 +27,7 @@ from workbench.study.ledger import Claim, Ledger
 from workbench.study.names import check_links, inside
 from workbench.study.plan import Cell, Plan, Task
 from workbench.study.results import cell_result
+from workbench.study.spent import drop_checkpoints
 from workbench.study.surroundings import child_environment
 
 DISK = ("disk full", "disk")
@@ -45,6 +46,7 @@ class Options:
     devices: tuple[str, ...] = ()  # its GPUs
     lease_seconds: float = lease.LEASE_SECONDS
     resolver: str = ""  # address of the configuration's parser, where cells are made while the study runs
+    launch: tuple[str, ...] = ()  # prefix of a child's command; that of the plan's file is only what somebody wrote
 
 
 class Worker:
@@ -78,6 +80,7 @@ class Worker:
         if cell_result(self._plan, claim.cell, self._root) is not None:
             (folder / "failure.json").unlink(missing_ok=True)
             self._ledger.finish(claim)
+            drop_checkpoints(self._plan, claim.cell, self._root)
             return
         if self._ended_early(claim, outcome):
             return
@@ -106,7 +109,7 @@ class Worker:
             (folder / name).unlink(missing_ok=True)
         self._write_inputs(cell, folder)
         stop = self._asked_to_stop(claim, folder)
-        environment = child_environment(os.environ, self._options.devices, keep_cluster=bool(self._plan.run.launch))
+        environment = child_environment(os.environ, self._options.devices, keep_cluster=bool(self._options.launch))
         environment["WORKBENCH_ATTEMPT"] = str(claim.attempt)
         try:
             child = self._launcher(cell).start(folder, environment)
@@ -120,10 +123,10 @@ class Worker:
 
     def _launcher(self, cell: Cell) -> Launcher:
         """A fork for a cell of one process, a fresh interpreter for what Lightning has to start again by itself."""
-        single = self._plan.run.devices == 1 and not self._plan.run.launch
+        single = self._plan.run.devices == 1 and not self._options.launch
         if single and self._options.server and os.path.exists(self._options.server):
             return ForkLauncher(self._options.server)
-        return CommandLauncher(self._options.program, self._plan.run.launch)
+        return CommandLauncher(self._options.program, self._options.launch)
 
     def _write_inputs(self, cell: Cell, folder: Path) -> None:
         """config.yaml: what `python -m workbench.train --config` repeats; evaluations.yaml: what to score it on."""
@@ -180,7 +183,7 @@ def main(kind: type[Worker] = Worker) -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     raw = json.loads(sys.argv[2])
-    options = Options(**{**raw, "devices": tuple(raw["devices"])})
+    options = Options(**{**raw, "devices": tuple(raw["devices"]), "launch": tuple(raw["launch"])})
     try:
         kind(Path(sys.argv[1]), options, lambda: stopped or os.getppid() != parent).run()
     except (SweepError, OSError) as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 
+from workbench.safe_json import read_json
+
 CLOCK = "clock.json"  # {"seconds": ...} at the last checkpoint
+MAX_BYTES = 10_000
 
 
 def read_clock(folder: Path) -> float:
@@ -13,6 +16,7 @@ def read_clock(folder: Path) -> float:
     if not (folder / "last.ckpt").exists():
         return 0.0
     try:
-        return float(json.loads((folder / CLOCK).read_text(encoding="utf-8"))["seconds"])
+        seconds = float(read_json(folder / CLOCK, MAX_BYTES)["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
+    return seconds if math.isfinite(seconds) and seconds >= 0 else 0.0  # "nan" is a text, but float takes it

@@ -28,6 +28,7 @@ class Command:
     print_config: bool
     list: bool
     quiet: bool
+    quarantine: bool
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,6 +49,7 @@ def parse(arguments: Sequence[str]) -> Command:
     parser.add_argument("--print-config", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--quarantine", action="store_true")
     known, rest = parser.parse_known_args(_joined(arguments))
     overrides: dict[str, Any] = {}
     for word in rest:
@@ -57,13 +59,22 @@ def parse(arguments: Sequence[str]) -> Command:
             raise ConfigError(f"{word!r} {what}. Settings are given as --KEY VALUE; see --help.")
         overrides.pop(key, None)  # given twice: the last one counts, at its place in the order
         overrides[key] = parse_yaml(value, f"--{key}")
-    return Command(known.config, known.run_dir, known.plugin, overrides, known.print_config, known.list, known.quiet)
+    return Command(
+        config=known.config,
+        run_dir=known.run_dir,
+        plugins=known.plugin,
+        overrides=overrides,
+        print_config=known.print_config,
+        list=known.list,
+        quiet=known.quiet,
+        quarantine=known.quarantine,
+    )
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
     """--a.b VALUE as --a.b=VALUE, so that a value may begin with a dash (-0.2)."""
     own = {"--config", "--run-dir", "--plugin"}
-    flags = {"--print-config", "--list", "--quiet"}
+    flags = {"--print-config", "--list", "--quiet", "--quarantine"}
     joined: list[str] = []
     words = iter(arguments)
     for word in words:

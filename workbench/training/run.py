@@ -24,7 +24,7 @@ from workbench.distill.batches import Batches
 from workbench.distill.checkpoint import load_checkpoint
 from workbench.distill.diagnostics import Diagnostics
 from workbench.distill.module import Distillation, Plan, Schedule
-from workbench.distill.ranks import world_size
+from workbench.distill.ranks import max_over_ranks, world_size
 from workbench.distill.recorder import Recorder
 from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
@@ -34,6 +34,7 @@ from workbench.snapshots import STUDENT, snapshot_file, snapshot_update
 from workbench.training.clock import CLOCK, read_clock
 from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.guards import owned, quiet_lightning
+from workbench.training.identity import config_hash, flat, what_decides
 from workbench.training.keeper import Keeper
 from workbench.training.preflight import check_training, reads_images, student_grids
 from workbench.training.progress import Progress
@@ -41,8 +42,6 @@ from workbench.training.provenance import provenance
 from workbench.training.weights import write_student
 
 SAMPLE_STEPS = (1, 2, 3)  # columns of a sample grid; and what the student is trained for beyond them
-# What may differ between the parts of one run: where it computes, not what.
-_WHERE = ("devices", "num_nodes", "accelerator", "threads", "checkpoint_minutes")
 
 
 class Run:
@@ -93,7 +92,7 @@ class Run:
         file = self.folder / "config.yaml"
         if not file.exists() or not (self.folder / "last.ckpt").exists():
             return
-        theirs, ours = _flat(_what(load_yaml(file))), _flat(_what(self.resolved))
+        theirs, ours = flat(what_decides(load_yaml(file))), flat(what_decides(self.resolved))
         different = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
         if different:
             raise RunFolderError(
@@ -162,7 +161,7 @@ class Run:
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-                callbacks=[_Launched(self.processes, train.threads)],
+                callbacks=[_Launched(self.processes, train.threads, config_hash(self.resolved))],
                 use_distributed_sampler=False,  # every rank sees every tick, and takes its share of the batch
             )
 
@@ -300,7 +299,7 @@ class Run:
 
     def _finish(self, module: Distillation, teacher: Teacher, began: float, earlier: float) -> None:
         latest = {f"final/{tag}": value for tag, value in module.recorder.latest.items()}
-        module.recorder.hparams(_flat(training_part(self.resolved)), latest)
+        module.recorder.hparams(flat(training_part(self.resolved)), latest)
         module.recorder.close()
         self._write_json(
             "provenance.json",
@@ -321,9 +320,10 @@ class Run:
 class _Launched(pl.Callback):
     """Right after Lightning has started the ranks."""
 
-    def __init__(self, processes: int, threads: int | None) -> None:
+    def __init__(self, processes: int, threads: int | None, config: int) -> None:
         self._processes = processes
         self._threads = threads
+        self._config = config  # a hash of it
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if world_size() != self._processes:
@@ -331,6 +331,10 @@ class _Launched(pl.Callback):
                 f"train: {self._processes} processes were asked for (devices x num_nodes), but there are "
                 f"{world_size()}. An inherited environment (SLURM_*, WORLD_SIZE, LOCAL_RANK) is the usual reason."
             )
+        ours = torch.tensor([self._config, -self._config], device=trainer.strategy.root_device)
+        largest, negative = max_over_ranks(ours).tolist()
+        if largest != -negative:  # every rank has read files by itself
+            raise RuntimeError("train: the processes have read different configurations. Start the same command again.")
         if self._threads is not None:
             torch.set_num_threads(self._threads)  # the launcher sets its own
 
@@ -339,20 +343,6 @@ def _replay(answers: list[float]) -> Callable[[Target, int], float]:
     """The answers of an earlier measurement, in the order in which they were asked for."""
     remaining = iter(answers)
     return lambda target, t: next(remaining)
-
-
-def _what(resolved: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides about the result."""
-    part = training_part(resolved)
-    train = {"snapshots": [], **(part.get("train") or {})}  # an older run's file does not name what came later
-    return {**part, "train": {k: v for k, v in train.items() if k not in _WHERE}}
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys."""
-    if isinstance(value, dict) and value:
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}".lstrip(".")).items()}
-    return {prefix: value}
 
 
 def _sample_grids(grid: Any, process: NoiseProcess, num_steps: list[int]) -> list[list[int]]:

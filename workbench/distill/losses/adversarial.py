@@ -11,8 +11,8 @@ from torch import Tensor
 from workbench.diffusion import Draws, NoiseProcess
 from workbench.distill.games import Game, Hinge
 from workbench.distill.losses.base import Loss
+from workbench.distill.losses.critic import critic_step
 from workbench.distill.losses.heads import Heads
-from workbench.distill.ranks import average_gradients
 from workbench.distill.state import Keyed
 from workbench.distill.targets import Target
 from workbench.distill.update import Update
@@ -153,12 +153,7 @@ class Adversarial(Loss):
             pairs = zip(real_logits, fake_logits, strict=True)
             game = torch.stack([self.game.critic(r, f) for r, f in pairs]).mean()
             penalty = _gradient_penalty(real_logits, real_features) if self.r1 > 0 else torch.zeros_like(game)
-            parameters = list(self.heads.parameters())
-            gradients = torch.autograd.grad(game + self.r1 * penalty, parameters)
-        for parameter, gradient in zip(parameters, average_gradients(gradients), strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            critic_step(game + self.r1 * penalty, list(self.heads.parameters()), self.optimizer)
         accuracy = torch.stack(
             [
                 ((r > 0).float().mean() + (f < 0).float().mean()) / 2

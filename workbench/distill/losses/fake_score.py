@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.diffusion import Denoise, Prediction
-from workbench.distill.ranks import average_gradients
+from workbench.distill.losses.critic import critic_step
 from workbench.distill.state import Keyed
 from workbench.models import Denoiser, load_trainable_state, trainable_state
 
@@ -56,11 +56,7 @@ class FakeScore(nn.Module):
                 Prediction(x0.detach().to(x_t), eps.to(x_t)), x_t, t, network.prediction_type
             )
             loss = (network.output(x_t, t, cond).to(wanted.dtype) - wanted).square().mean()
-            gradients = torch.autograd.grad(loss, self.parameters_to_learn)
-        for parameter, gradient in zip(self.parameters_to_learn, average_gradients(gradients), strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            critic_step(loss, self.parameters_to_learn, self.optimizer)
         return loss.detach()
 
     def training_state(self) -> dict[str, Any]:

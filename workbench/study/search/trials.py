@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.files import ReadingError, read_bytes
+from workbench.safe_json import parse_json
 from workbench.study import plan as plans
 from workbench.study.errors import SweepError
 from workbench.study.files import read_json, write_json
@@ -20,6 +21,7 @@ REFUSED, OPEN = "refused", "open"
 STATES = (COMPLETE, PRUNED, DIVERGED, FAILED, REFUSED, OPEN)
 FINISHED = (COMPLETE, PRUNED, DIVERGED, REFUSED)
 INTERMEDIATE = "intermediate.jsonl"  # in a cell's folder: written by the training, read by its worker
+MAX_LOOKS_BYTES = 1_000_000  # of it; a look has 100
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,14 @@ def standing(trial: Trial, root: Path) -> Standing:
 def read_looks(folder: Path) -> tuple[tuple[int, float], ...]:
     """(percent of the updates, value) of every whole line of intermediate.jsonl; one of each percent."""
     try:
-        text = (folder / INTERMEDIATE).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_bytes(folder / INTERMEDIATE, MAX_LOOKS_BYTES).decode(errors="replace")
+    except (OSError, ReadingError):
         return ()
     found: dict[int, float] = {}
     for line in text.splitlines(keepends=True):
         try:
-            row: Any = json.loads(line) if line.endswith("\n") else {}
-            if isinstance(row.get("value"), int | float):
+            row: Any = parse_json(line, INTERMEDIATE) if line.endswith("\n") else {}
+            if isinstance(row.get("value"), int | float) and not isinstance(row["value"], bool):
                 found[int(row["percent"])] = float(row["value"])
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
