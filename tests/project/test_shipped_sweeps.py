@@ -34,3 +34,25 @@ def test_the_methods_are_tuned_alike() -> None:
     for search in searches.values():
         shared = {p.name: p.words() for p in search.space.parameters if p.name in ("learning_rate", "ema", "guidance")}
         assert shared == {"learning_rate": "0.0001 to 0.002 (log)", "ema": "0.8 to 0.97", "guidance": "1 to 3.5"}
+
+
+TUNED = {"imagine-flash": "method", "forward": "forward", "add": "add", "lcm": "lcm", "dmd2": "dmd2"} | {
+    f"{method}-{n}": method.replace("-", "_") for method in ("step-distillation", "lightning") for n in (1, 2, 3, 4)
+}
+
+
+def test_the_methods_train_what_their_searches_found() -> None:
+    """paper_methods.yaml repeats the values of the best trial of each committed search, and no other number."""
+    from workbench.safe_yaml import read_yaml
+    from workbench.study.search.folder import read_folder
+    from workbench.study.search.trials import Trials, best
+
+    root = SWEEPS[0].parents[1]
+    levels = read_yaml(root / "sweeps/paper_methods.yaml")["factors"]["method"]
+    assert set(levels) == set(TUNED)
+    for level, tuned in TUNED.items():
+        folder = root / "results" / "reference" / f"tune_{tuned}"
+        search, _ = read_folder(folder)
+        found = best(Trials(folder).standings(), search.objectives)[0].trial.values
+        for key, value in search.space.overrides(found).items():
+            assert levels[level].get(key) == value, f"{level}: {key}"
