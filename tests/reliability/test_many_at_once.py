@@ -51,18 +51,23 @@ def test_every_configuration_has_a_folder_of_its_own(tiny_teacher_path: Path) ->
 def test_sixteen_trainings_at_once(
     trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path, counted: Callable[[str], None]
 ) -> None:
-    """Half of them are the same run: one of these trains, the others are told that it does."""
-    starts = count("STARTS", 16)
-    same = config(tiny_teacher_path, updates=2)
-    runs = [(same, tmp_path / "same")] * (starts // 2)
-    runs += [({**same, "seed": seed}, tmp_path / f"seed{seed}") for seed in range(1, starts - starts // 2 + 1)]
-    started = [trainee.start(settings, folder)[0] for settings, folder in runs]
+    """Each in the folder that it has where nobody names one. Four more are the same run as the first: one of these five
+    trains, and the others are told that it does."""
+    starts, more = count("STARTS", 16), 4
+    settings = [{**config(tiny_teacher_path, updates=2), "seed": seed} for seed in range(starts)]
+    runs = [(one, tmp_path / default_run_dir(Path("base.yaml"), one).name) for one in [settings[0]] * more + settings]
+    started = [trainee.start(one, folder)[0] for one, folder in runs]
     answers = [one.wait(600) for one in started]
     # Whoever came after the end of the first found it finished, which is no error either.
-    assert set(answers[: starts // 2]) <= {0, 2} and 0 in answers
+    assert set(answers[: more + 1]) <= {0, 2} and 0 in answers[: more + 1]
     assert all("in use by another process" in one.log() for one, answer in zip(started, answers, strict=True) if answer)
-    assert answers[starts // 2 :] == [0] * (starts - starts // 2)
-    assert len({(folder / "student.safetensors").read_bytes() for _, folder in runs}) == starts - starts // 2 + 1
-    trainee.finish(same, tmp_path / "alone")
-    assert_equal_runs(tmp_path / "alone", tmp_path / "same")
-    counted(f"R14: {starts} trainings started at once, {starts // 2} of them the same run: {starts // 2 + 1} folders")
+    assert answers[more + 1 :] == [0] * (starts - 1)
+    folders = sorted(path.parent for path in tmp_path.glob("*/student.safetensors"))
+    assert folders == sorted({folder for _, folder in runs}) and len(folders) == starts
+    assert len({(folder / "student.safetensors").read_bytes() for folder in folders}) == starts
+    trainee.finish(settings[0], tmp_path / "alone")
+    assert_equal_runs(tmp_path / "alone", runs[0][1])
+    refused = answers.count(2)
+    counted(
+        f"R14: {starts} runs and {more} starts of one of them again at once: {len(folders)} folders, {refused} refused"
+    )

@@ -38,6 +38,7 @@ def run_cell(folder: Path) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     wanted = yaml.safe_load((folder / "evaluations.yaml").read_text())
     rank = int(os.environ.get("LOCAL_RANK", "0"))
+    (folder / f"config{rank}.sha256").write_text(hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest())
     if rank:
         _second_rank(folder)
         return
