@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.reliability.counts import count
-from tests.reliability.trainings import Trainings, assert_equal_runs, config
+from tests.reliability.trainings import Started, Trainings, assert_equal_runs, config
 from tests.study.engine import TABLES, processes, root_of, run, shifts, slow_sweep, start, starts, until
 from tests.study.fakes import write
 from workbench.distill.checkpoint import load_checkpoint
@@ -38,12 +39,33 @@ def used(disk: Path) -> int:
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-def check_training(trainee: Trainings, calm: Path, settings: dict, disk: Path, leave: int) -> str:
-    """Train with so much room, and again with plenty; returns what was said."""
+def wait_for_saves(started: Started, folder: Path, saves: int) -> None:
+    """Until so many checkpoints were written, or the training is over."""
+    seen: set[int] = set()
+    while len(seen) < saves and started.child.poll() is None:
+        try:
+            seen.add((folder / "last.ckpt").stat().st_mtime_ns)
+        except FileNotFoundError:
+            pass  # none yet, or between two renames
+        time.sleep(0.002)
+
+
+def check_training(trainee: Trainings, calm: Path, settings: dict, disk: Path, saves: int, leave: int) -> str:
+    """Train, with so much room after so many checkpoints, and again with plenty; returns how it ended, '' if it did
+    not notice."""
     folder = disk / "run"
-    fill(disk, leave)
+    if not saves:
+        fill(disk, leave)
     (started,) = trainee.start(settings, folder)
+    if saves:
+        wait_for_saves(started, folder, saves)
+        fill(disk, leave)
     status = started.wait()
+    (disk / "filler").unlink()
+    if status == 0:
+        assert saves, "it started with too little room"
+        shutil.rmtree(folder)
+        return ""
     said = started.log()
     assert status == 74, said
     last = said.strip().splitlines()[-1]
@@ -52,15 +74,18 @@ def check_training(trainee: Trainings, calm: Path, settings: dict, disk: Path, l
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # not even a damaged one
         state = load_checkpoint(folder, set_aside=False)
-    (disk / "filler").unlink()
+    assert saves == 0 or (state is not None and state["tick"] >= saves)
     trainee.finish(settings, folder)
     assert_equal_runs(calm, folder)
     shutil.rmtree(folder)
     return f"{last.partition(': ')[2]} after tick {state['tick'] if state else None}"
 
 
-def check_trainings(trainee: Trainings, tmp_path: Path, disk: Path, settings: dict, shares: Sequence[float]) -> int:
-    """Train with these shares of the room that is needed; returns how many different ends there were."""
+def check_trainings(
+    trainee: Trainings, tmp_path: Path, disk: Path, settings: dict, hits: Iterable[tuple[int, float]], times: int
+) -> int:
+    """Train with hits (checkpoints before the disk fills up, share of the peak's room that is left then) until so many
+    were noticed; returns how many different ends there were."""
     calm = tmp_path / "calm"
     (started,) = trainee.start(settings, disk / "run")
     peak = 0
@@ -70,14 +95,24 @@ def check_trainings(trainee: Trainings, tmp_path: Path, disk: Path, settings: di
     assert started.wait() == 0, started.log()
     shutil.copytree(disk / "run", calm)
     shutil.rmtree(disk / "run")
-    room = [round(share * peak / PAGE) * PAGE for share in shares]
-    return len({check_training(trainee, calm, settings, disk, leave) for leave in room})
+    ends = (
+        check_training(trainee, calm, settings, disk, saves, round(share * peak / PAGE) * PAGE) for saves, share in hits
+    )
+    return len(set(itertools.islice(filter(None, ends), times)))
+
+
+def hits(seed: int, ticks: int) -> Iterator[tuple[int, float]]:
+    """At the start with any share up to 0.8 (when the peak is reached depends on moments that nobody repeats), and
+    after every checkpoint but the last with less room than another one needs."""
+    draw = random.Random(seed)
+    for saves in itertools.cycle(range(ticks)):
+        yield saves, draw.uniform(0, 0.2 if saves else 0.8)
 
 
 def test_a_full_disk_costs_a_training_nothing_but_time(
     trainee: Trainings, tmp_path: Path, small_disk: Path, tiny_teacher_path: Path
 ) -> None:
-    check_trainings(trainee, tmp_path, small_disk, config(tiny_teacher_path, updates=2), [0.7])
+    check_trainings(trainee, tmp_path, small_disk, config(tiny_teacher_path, updates=2), [(0, 0.7)], 1)
 
 
 @pytest.mark.slow
@@ -85,9 +120,8 @@ def test_twenty_full_disks_cost_a_training_nothing_but_time(
     trainee: Trainings, tmp_path: Path, small_disk: Path, tiny_teacher_path: Path, counted: Callable[[str], None]
 ) -> None:
     times = count("FULL_DISKS", 20)
-    # The last fifth is left out: when the peak is reached depends on moments that nobody repeats.
-    shares = [0.8 * i / max(1, times - 1) for i in range(times)]
-    ends = check_trainings(trainee, tmp_path, small_disk, config(tiny_teacher_path), shares)
+    ticks = 8  # six updates, and two of the critic before them
+    ends = check_trainings(trainee, tmp_path, small_disk, config(tiny_teacher_path), hits(times, ticks), times)
     counted(f"R4: a training on a disk that filled up {times} times, with {ends} different ends: status 74, bit-equal")
 
 

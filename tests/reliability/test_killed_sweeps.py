@@ -68,13 +68,22 @@ def fork_servers(path: Path) -> list[int]:
     return [pid for pid in processes(path) if os.path.realpath(f"/proc/{pid}/fd/1") == str(log)]
 
 
-def kill_at_random(path: Path, kills: int, draw: random.Random) -> Counter[str]:
-    """SIGKILL workers, fork servers and launching processes of a sweep with two workers until it was done so often."""
+def kill_at_random(
+    path: Path,
+    kills: int,
+    draw: random.Random,
+    begin: Callable[[Path], subprocess.Popen[str]] = lambda path: start(path, "--workers", "2"),
+    seconds: float = 1.2,
+) -> Counter[str]:
+    """SIGKILL workers, fork servers and launching processes of a sweep with two workers until it was done so often.
+
+    begin: starts the sweep; seconds: between two kills, at most.
+    """
     done: Counter[str] = Counter()
     while done.total() < kills:
-        process = start(path, "--workers", "2")
+        process = begin(path)
         while done.total() < kills and process.poll() is None:
-            time.sleep(draw.uniform(0.1, 1.2))
+            time.sleep(draw.uniform(0.1, seconds))
             kind = draw.choices(("worker", "server", "sweep"), (6, 1, 3))[0]
             victims = [process.pid] if kind == "sweep" else (workers if kind == "worker" else fork_servers)(path)
             if victims and process.poll() is None:

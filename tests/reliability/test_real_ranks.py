@@ -44,8 +44,9 @@ def write(folder: Path, teacher: Path, run: dict[str, Any], seeds: int = 1, upda
     return folder / "ranks.yaml"
 
 
-def start(path: Path, clip: Path) -> subprocess.Popen[str]:
-    words = [str(path), "--results", str(path.parent / "results"), "--workers", "1", "--trust-launch"]
+def start(path: Path, clip: Path, workers: int = 1) -> subprocess.Popen[str]:
+    results = str(path.parent / "results")
+    words = [str(path), "--results", results, "--workers", str(workers), "--trust-launch"]
     command = [sys.executable, "-c", SCRIPT, *words]
     environment = {"PYTHONPATH": str(ROOT), "TINY_CLIP": str(clip), "WORKBENCH_CACHE": str(path.parents[1] / "cache")}
     return subprocess.Popen(
@@ -125,8 +126,7 @@ def test_killed_ranks(
 ) -> None:
     """Each rank in turn, at random moments; the rest of the cell is gone within five seconds.
 
-    Of four kills in a row two come while the ranks start and have not met: Lightning looks every five seconds then, and
-    the worker sees the leader's end after that.
+    Of four kills in a row two come while the ranks start, and the others after a checkpoint of the attempt.
     """
     kills = count("RANK_KILLS", 20)
     draw = random.Random(kills)
@@ -147,8 +147,7 @@ def test_killed_ranks(
                 killed, done = time.time(), done + 1
         finish(process, path)
         assert_equal_runs(calm, cell_of(path))
-    assert max(seconds[False], default=0) <= 5
-    assert max(seconds[True], default=0) <= 6
+    assert max(seconds[True] + seconds[False]) <= 5
     said = " and ".join(
         f"{len(found)} {name} (all gone within {max(found):.1f} s)"
         for name, found in (("in training", seconds[False]), ("while they start", seconds[True]))

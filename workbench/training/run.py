@@ -36,6 +36,7 @@ from workbench.training.errors import RunFolderError, Stopped
 from workbench.training.guards import owned, quiet_lightning
 from workbench.training.identity import config_hash, flat, what_decides
 from workbench.training.keeper import Keeper
+from workbench.training.lost_ranks import ends_with_its_ranks
 from workbench.training.preflight import check_training, reads_images, student_grids
 from workbench.training.progress import Progress
 from workbench.training.provenance import provenance
@@ -132,7 +133,7 @@ class Run:
                 keeper.begin()
             ticks: Any = list(range(module.tick, module.total_ticks))
             loader: DataLoader = DataLoader(ticks, batch_size=None)
-            with quiet_lightning():
+            with quiet_lightning(), ends_with_its_ranks(lambda: getattr(trainer.strategy.launcher, "procs", ())):
                 trainer.fit(module, loader)
         module.recorder.flush()
         if keeper.stopped:
