@@ -74,10 +74,10 @@ def _hidden(word: str) -> str:
 
 def _git(*arguments: str) -> str | None:
     folder = Path(workbench.__file__).resolve().parent
+    # Without its optional locks: `git status` refreshes the index, and killed with us it would leave index.lock behind.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30, check=True
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()

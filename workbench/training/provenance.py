@@ -31,9 +31,11 @@ def provenance(teacher_sha256: str) -> dict[str, Any]:
 
 def _git(*arguments: str) -> str | None:
     """Output of git in this package's repository; None outside of one."""
+    # Without its optional locks: `git status` refreshes the index, and killed with us it would leave index.lock behind.
+    command = ["git", "--no-optional-locks", *arguments]
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
