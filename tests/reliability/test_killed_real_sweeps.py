@@ -58,5 +58,5 @@ def test_kills_of_a_real_sweep_change_no_bit(
         assert assert_each_cell_once(path) == 4
         assert tables(path) == tables(calm)
         for cell in plans.load(root_of(path)).cells:
-            assert_equal_runs(root_of(calm) / cell.folder, root_of(path) / cell.folder)
+            assert_equal_runs(root_of(calm) / cell.folder, root_of(path) / cell.folder, state=False)
     counted(f"R2: {done.total()} kills of a sweep of real trainings ({dict(done)}): students and tables equal")
