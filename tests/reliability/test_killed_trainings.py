@@ -37,6 +37,7 @@ def kill_often(trainee: Trainings, settings: dict[str, Any], calm_run: Path, sec
             done += trainee.kill(chosen, folder, draw.uniform(0.0, seconds))
         trainee.finish(chosen, folder)
         assert_equal_runs(calm_run, folder)
+        assert not list(folder.rglob(".tmp*")), "what the killed ones were writing"
     return runs
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workbench.files import OutsideError, refuse_links
+from workbench.files import OutsideError, refuse_links, remove_leftovers
 from workbench.training.errors import RunFolderError
 
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Inside, this process alone trains in the folder.
+    """Inside, this process alone trains in the folder, and what killed ones had not finished writing is gone.
 
     Raises:
         RunFolderError: another process does, or the folder cannot be made or written.
@@ -34,6 +34,7 @@ def owned(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunFolderError(f"{folder} is in use by another process, which trains there now.") from None
+        remove_leftovers(folder)
         yield
 
 
