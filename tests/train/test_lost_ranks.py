@@ -18,6 +18,8 @@ with ends_with_its_ranks(lambda: ranks):
     print(*(rank.pid for rank in ranks), flush=True)
     if len(sys.argv) > 1:
         os.kill(ranks[0].pid, int(sys.argv[1]))
+        if len(sys.argv) > 2:
+            raise RuntimeError("Connection reset by peer")
         time.sleep(60)
     ranks += [subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])]
     ranks[2].wait()
@@ -39,8 +41,9 @@ def start(*arguments: object) -> tuple[subprocess.CompletedProcess[str], float]:
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGSEGV, 128 + signal.SIGSEGV)]
 )
-def test_the_others_die_of_what_one_of_them_died_of(number: signal.Signals, status: int) -> None:
-    done, seconds = start(int(number))  # to the end of its output, which the further ranks hold open as well
+@pytest.mark.parametrize("more", [(), ("error",)], ids=["waiting", "missed"])
+def test_the_others_die_of_what_one_of_them_died_of(number: signal.Signals, status: int, more: tuple[str, ...]) -> None:
+    done, seconds = start(int(number), *more)  # to the end of its output, which the further ranks hold open as well
     dead = done.stdout.split()[0]
     assert done.returncode == status and seconds < 30
     assert done.stderr == f"Rank process {dead} died of {number.name}; the training ends here.\n"

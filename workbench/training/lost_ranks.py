@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 LOOK_SECONDS = 0.2
+PATIENCE = 1.0  # seconds after an error here in which a rank's death may still become known
 
 
 @contextmanager
@@ -29,6 +30,10 @@ def ends_with_its_ranks(ranks: Callable[[], Sequence[subprocess.Popen]]) -> Iter
     thread.start()
     try:
         yield
+    except RuntimeError:  # perhaps a collective that misses a rank: its connections end before it does
+        if ranks():
+            thread.join(PATIENCE)
+        raise
     finally:
         over.set()
 
