@@ -9,14 +9,7 @@ import json
 import os
 from pathlib import Path
 
-import diffusers.models.autoencoders.autoencoder_kl
-import diffusers.models.unets.unet_2d_condition
-import diffusers.schedulers.scheduling_ddim  # noqa: F401
-import peft  # noqa: F401
-import torch.utils.tensorboard  # noqa: F401
-import transformers.models.clip.modeling_clip
-import transformers.models.clip.tokenization_clip  # noqa: F401
-
+import workbench.libraries
 import workbench.training.run  # noqa: F401
 from workbench.train import main
 
