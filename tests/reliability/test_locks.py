@@ -68,12 +68,17 @@ def test_a_killed_writer_of_the_journal_holds_up_nobody(tmp_path: Path) -> None:
         assert journal.read_bytes() == b"{}\n"
 
 
-def test_a_killed_holder_of_the_database_s_lock_holds_up_nobody(server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(count("STALE_LOCKS", 20), marks=pytest.mark.slow, id="many")])
+def test_a_killed_holder_of_the_database_s_lock_holds_up_nobody(server: str, tmp_path: Path, kills: int) -> None:
     lock = DatabaseLock(open_storage(server, tmp_path).engine, "x")  # type: ignore[attr-defined]
-    kill_holder(HOLD_DATABASE, server)
-    start = time.monotonic()
-    with lock:
-        assert time.monotonic() - start < 10
+    waits = []
+    for _ in range(kills):
+        kill_holder(HOLD_DATABASE, server)
+        start = time.monotonic()
+        with lock:
+            waits.append(time.monotonic() - start)
+    print(f"killed holders: {kills}, longest wait {max(waits):.3f} s")
+    assert max(waits) < 1
 
 
 def test_a_file_system_is_known_by_its_mount(tmp_path: Path) -> None:
