@@ -25,7 +25,7 @@ def test_the_methods_are_tuned_alike() -> None:
     searches = {path.stem: read_search(path) for path in SWEEPS if path.stem.startswith("tune_")}
     assert len(searches) == 7
     same = {
-        (s.trials, tuple(s.objectives.items()), s.sampler.name, repr(s.sampler), repr(s.pruner), s.intermediate, s.seed,
+        (s.trials, tuple(s.objectives.items()), repr(s.sampler), repr(s.pruner), s.intermediate, s.seed,
          s.sweep.budget, len(s.start), s.sweep.set["evaluation.num_inference_steps"],
          s.sweep.set["evaluation.num_images"])
         for s in searches.values()
