@@ -4,6 +4,7 @@ For 1 and 2 workers, on 24 real cells: a training and an evaluation of the embed
 two seconds on this machine.
 
     sweep    wall time from the first cell's start to the last result, over the bare time. The goal is 1.10
+    forked   the same wall time over the bare time of cells that are a fork each, as a sweep's are, without the engine
     naive    a few of the same cells, a fresh interpreter each, over their bare time
     preload  from the command to the first cell's start, in cells
     closing  from the last result to the end of the command (tables, figures, page), in cells
@@ -12,7 +13,9 @@ The bare time is what the same cells take one after the other in as many process
 everything imported: (the sum of bare training and evaluation) / workers. Such a process keeps what its first cell has
 loaded and compiled, and a sweep's cells, a process each, do not; the difference counts against the sweep. Half of the
 bare cells run before the sweep and half behind it, so that a machine that becomes slower meanwhile misleads less.
-About six minutes, on a machine that does nothing else; medians over --repeats.
+What a process costs by being a fresh one (memory that it touches for the first time, libraries that prepare
+themselves) is the difference of the two columns; no engine that isolates its cells goes below it.
+About eight minutes, on a machine that does nothing else; medians over --repeats.
 """
 
 from __future__ import annotations
@@ -35,16 +38,24 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 GOAL = 1.10
 BARE = """
-import os, sys, time
+import gc, os, sys, time
 from pathlib import Path
 from workbench.cell import run_cell
 out = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what a cell says is no number
+gc.collect()
+gc.freeze()
 sys.stdin.readline()
-for folder in map(Path, sys.argv[1:]):
+for folder in map(Path, sys.argv[2:]):
     start = time.monotonic()
-    run_cell(folder)
-    print(time.monotonic() - start, file=out, flush=True)
+    child = os.fork() if sys.argv[1] == "forked" else None
+    if not child:
+        run_cell(folder)
+        print(time.monotonic() - start, file=out, flush=True)
+    if child == 0:
+        os._exit(0)
+    if child and os.waitpid(child, 0)[1]:
+        sys.exit(f"{folder}: failed")
 """
 
 
@@ -118,12 +129,16 @@ def make_cells(scratch: Path, updates: int, which: range) -> list[Path]:
     return found
 
 
-def run_bare(folders: Sequence[Path], workers: int) -> list[float]:
-    """Seconds of every cell's bare training and evaluation, a share of them in each of `workers` processes."""
+def run_bare(folders: Sequence[Path], workers: int, forked: bool = False) -> list[float]:
+    """Seconds of every cell's bare training and evaluation, a share of them in each of `workers` processes.
+
+    forked: each cell in a fork of that process, which has run none before.
+    """
     shares = [[str(folder) for folder in folders[i::workers]] for i in range(workers)]
+    way = "forked" if forked else "kept"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", BARE, *share], cwd=ROOT, env=environment(), text=True,
+            [sys.executable, "-c", BARE, way, *share], cwd=ROOT, env=environment(), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )
         for share in shares
@@ -174,15 +189,21 @@ def measure(scratch: Path, cells: int, updates: int, workers: int, repeats: int,
     path = write_sweep(scratch, cells, updates)
     sweeps: list[Sweep] = []
     bare: list[float] = []
+    forked: list[float] = []
     naive: list[float] = []
     for _ in range(repeats):
-        bare += run_bare(make_cells(scratch, updates, range(cells // 2)), workers)
+        first, second = range(cells // 2), range(cells // 2, cells)
+        bare += run_bare(make_cells(scratch, updates, first), workers)
+        forked += run_bare(make_cells(scratch, updates, first), workers, forked=True)
         sweeps.append(run_sweep(path, scratch / "results", workers))
-        bare += run_bare(make_cells(scratch, updates, range(cells // 2, cells)), workers)
+        forked += run_bare(make_cells(scratch, updates, second), workers, forked=True)
+        bare += run_bare(make_cells(scratch, updates, second), workers)
         naive.append(run_naive(make_cells(scratch, updates, range(naive_cells)), workers))
     cell = statistics.mean(bare)
+    wall = statistics.median(s.cells for s in sweeps)
     return {
-        "sweep": statistics.median(s.cells for s in sweeps) / (cell * cells / workers),
+        "sweep": wall / (cell * cells / workers),
+        "forked": wall / (statistics.mean(forked) * cells / workers),
         "naive": statistics.median(naive) / (cell * naive_cells / workers),
         "preload": statistics.median(s.preload for s in sweeps) / cell,
         "closing": statistics.median(s.closing for s in sweeps) / cell,
@@ -205,12 +226,13 @@ def main() -> None:
         updates = prepare(scratch, options.seconds)
         cores = len(os.sched_getaffinity(0))
         print(f"{options.cells} cells of {updates} updates, {options.repeats} repeats, {cores} cores")
-        print(f"{'workers':>7} {'sweep':>7} {'naive':>7} {'preload':>8} {'closing':>8}")
+        print(f"{'workers':>7} {'sweep':>7} {'forked':>7} {'naive':>7} {'preload':>8} {'closing':>8}")
         for workers in options.workers:
             found[workers] = measure(scratch, options.cells, updates, workers, options.repeats, options.naive_cells)
             r = found[workers]
             print(
-                f"{workers:>7} {r['sweep']:>7.2f} {r['naive']:>7.2f} {r['preload']:>8.1f} {r['closing']:>8.1f}",
+                f"{workers:>7} {r['sweep']:>7.2f} {r['forked']:>7.2f} {r['naive']:>7.2f} {r['preload']:>8.1f} "
+                f"{r['closing']:>8.1f}",
                 flush=True,
             )
             print(f"        a bare cell: {r['cell']:.1f} s", file=sys.stderr)
