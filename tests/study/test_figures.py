@@ -119,7 +119,7 @@ def test_the_lines_against_steps_are_the_means_and_the_bars_their_intervals(meth
     canvas = against_steps(plan, table, values, FD)
     assert canvas is not None
     found = lines(canvas)
-    assert list(found) == ["baseline", "method = lcm", "method = add", "teacher-n"]
+    assert list(found) == ["method = flash (baseline)", "method = lcm", "method = add", "teacher-n"]
     assert {line.get_label() for line in canvas.axes[0].get_lines()} >= {"teacher-25", "real"}
     for block in table.blocks:
         if block.evaluation.get("budget", "all") != "all":
@@ -142,7 +142,7 @@ def test_the_curve_over_passes_has_the_cost_of_each_snapshot(methods: tuple[Plan
     canvas = against_passes(plan, build_table(plan, values), values, FD)
     assert canvas is not None and "3 steps" in canvas.axes[0].get_xlabel()
     configs = {cell.arm: cell.config for cell in plan.cells}
-    for label, row in (("baseline", "baseline"), ("method = lcm", "method-lcm")):
+    for label, row in (("method = flash (baseline)", "baseline"), ("method = lcm", "method-lcm")):
         xs = [trained_passes(configs[row], share) for share in (0.25, 0.5, None)]
         assert list(lines(canvas)[label].get_xdata()) == xs and xs[-1] <= 20_000
         ys = list(lines(canvas)[label].get_ydata())
@@ -200,7 +200,7 @@ def test_many_arms_are_pale_but_for_those_that_leave_the_baseline_furthest(tmp_p
     canvas = against_steps(plan, build_table(plan, values), values, FD)
     assert canvas is not None
     labels = [text.get_text() for text in canvas.legends[0].get_texts()]
-    assert labels[0] == "baseline" and labels[-1] == f"{11 - (MOST_COLOURED - 1)} arms nearer to baseline"
+    assert labels[0] == "g = 0 (baseline)" and labels[-1] == f"{11 - (MOST_COLOURED - 1)} arms nearer to baseline"
     assert set(labels[1:-1]) == {f"g = {i}" for i in range(6, 12)}
 
 

@@ -93,7 +93,9 @@ def _arms(sweep: SweepFile) -> tuple[list[_Arm], str]:
     base = combinations and design.compare_with(combinations, sweep.baseline)
     arms = []
     for levels in combinations:
-        name, label = ("baseline", "baseline") if levels == base else _named(sweep, levels, base or {})
+        name, label = _named(sweep, levels, base or {})
+        if levels == base:  # of one factor its level says more; of several it would be a sentence
+            name, label = "baseline", f"{label} (baseline)" if len(levels) == 1 else "baseline"
         if levels == base and design.name == "leave_one_out":
             name, label = "full", "full"
         arms.append(_Arm(Row(name, label, "arm", levels), merged(sweep.set, *_level_overrides(sweep, levels))))
