@@ -136,10 +136,11 @@ def _most(plan: Plan, row: str) -> int | None:
 def _lines(
     plan: Plan, table: Table, metric: str, series: Mapping[str, list[Point]], flat: Mapping[str, float], dodge: bool
 ) -> tuple[Canvas, Any]:
-    """The baseline black, the arms that leave it furthest in colour, the others pale; references grey."""
+    """The baseline black, the best arms and those furthest from it in colour, the others pale; references grey."""
     figure, axes = canvas(7.2, 4.2)
     rows = {row.name: row for row in plan.rows}
-    coloured = _furthest(plan, series)
+    column = next(column for column in table.columns if column.metric == metric)
+    coloured = _coloured(plan, series, column.direction)
     arms = [name for name in series if rows[name].kind == "arm"]
     pale = [name for name in arms if name not in coloured and name != plan.baseline]
     barred = [name for name in series if name == plan.baseline or name in coloured]
@@ -158,7 +159,6 @@ def _lines(
     if min(shown) > 0 and max(shown) > LOG_RATIO * min(shown):
         axes.set_yscale("log")
         _plain_numbers(axes, min(shown), max(shown))
-    column = next(column for column in table.columns if column.metric == metric)
     axes.set_ylabel(plain(f"{metric} ({better_word(column.direction)})"))
     axes.grid(axis="y", color=PALE, linewidth=0.5)
     seeds = len(plan.seeds)
@@ -172,17 +172,24 @@ def _lines(
     return figure, axes
 
 
-def _furthest(plan: Plan, series: Mapping[str, list[Point]]) -> list[str]:
-    """The arms to colour: those that lie furthest from the baseline at any place, at most as many as colours."""
+def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> list[str]:
+    """At most as many arms as there are colours: the best one at each place, then those furthest from the baseline."""
     base = {p.x: p.mean for p in series.get(plan.baseline, [])}
     arms = [row.name for row in plan.rows if row.kind == "arm" and row.name != plan.baseline and row.name in series]
     if len(arms) <= MOST_COLOURED:
         return arms
 
+    def badness(value: float) -> float:
+        return {"min": value, "max": -value}.get(direction, abs(value))
+
     def distance(name: str) -> float:
         return max((abs(p.mean - base[p.x]) / abs(base[p.x]) for p in series[name] if base.get(p.x)), default=0.0)
 
-    chosen = sorted(arms, key=distance, reverse=True)[: MOST_COLOURED - 1]
+    places = sorted({p.x for name in arms for p in series[name]})
+    here = [[(badness(p.mean), name) for name in arms for p in series[name] if p.x == x] for x in places]
+    best = [min(found)[1] for found in here]
+    ordered = dict.fromkeys([*best, *sorted(arms, key=distance, reverse=True)])  # each once, in this order
+    chosen = list(ordered)[: MOST_COLOURED - 1]
     return [name for name in arms if name in chosen]
 
 
@@ -196,7 +203,7 @@ def _style(plan: Plan, row: Row, coloured: Sequence[str], pale: Sequence[str]) -
     if row.name in coloured:
         index = list(coloured).index(row.name)
         return {"color": COLOURS[index], "marker": MARKERS[index], "linewidth": 1.4}, plain(row.label)
-    label = f"{len(pale)} arms nearer to {plan.baseline}" if row.name == pale[0] else "_pale"
+    label = f"{len(pale)} other arms" if row.name == pale[0] else "_pale"
     return {"color": PALE, "marker": ".", "linewidth": 1, "zorder": 1}, label
 
 
