@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from workbench.study.files import tail
 from workbench.study.surroundings import child_environment
 
 RESTARTS = 3  # afterwards every cell starts a fresh interpreter
+PREFIX = "workbench-"
+LEFT_SECONDS = 3600.0  # a folder that is younger may be one whose server is just about to listen
 
 
 class Preload:
@@ -22,7 +25,8 @@ class Preload:
 
     def __init__(self, program: str, log: Path) -> None:
         self._program, self._log = program, log
-        self._folder = Path(tempfile.mkdtemp(prefix="workbench-"))  # a socket's path has 100 characters at most
+        remove_left_folders()
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # a socket's path has 100 characters at most
         self.address = self._folder / "s"
         self._process: subprocess.Popen | None = None
         self._restarts = 0
@@ -68,3 +72,26 @@ class Preload:
                 stdin=subprocess.PIPE, stdout=output, stderr=output,
                 env=child_environment(os.environ), start_new_session=True,
             )  # fmt: skip
+
+
+def remove_left_folders() -> None:
+    """Remove the sockets that killed launching processes of this user have left among the temporary files."""
+    for address in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/s"):
+        try:
+            folder = address.parent.lstat()
+            mine = folder.st_uid == os.getuid() and time.time() - folder.st_mtime > LEFT_SECONDS
+            if mine and address.is_socket() and not _answers(address):
+                address.unlink()
+                address.parent.rmdir()
+        except OSError:
+            pass  # somebody else's, or gone meanwhile
+
+
+def _answers(address: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(address))
+        except ConnectionRefusedError:  # nobody has it open any more
+            return False
+    return True
