@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("train", "sweep", "evaluate", "sample", "report")
+VERBS = ("train", "sweep", "evaluate", "sample", "report", "claims")
 GOAL = 5.0
 
 

@@ -41,8 +41,11 @@ def kill_often(trainee: Trainings, settings: dict[str, Any], calm_run: Path, sec
     return runs
 
 
-def test_two_kills_of_a_training_change_nothing(trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path) -> None:
-    settings = config(tiny_teacher_path, updates=3)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_two_kills_of_a_training_change_nothing(
+    trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path, ranks: int
+) -> None:
+    settings = config(tiny_teacher_path, updates=3, devices=ranks)
     seconds = calm(trainee, settings, tmp_path / "calm")
     kill_often(trainee, settings, tmp_path / "calm", seconds, 2)
 

@@ -70,20 +70,29 @@ def test_eight_processes_lose_no_trial_and_no_value(
     counted(f"R10: 8 processes, {trials} trials each, {REPORTS} values a trial on {where}: {found} of {8 * trials}")
 
 
+def count_cells(folder: Path, workers: int, repeats: int) -> Counter[int]:
+    """Run 12 arms x 3 seeds so many times; returns how often it were how many cells, each of them once."""
+    levels = {f"T{i}": {"model.trajectory": f"T{i}"} for i in range(1, 12)}
+    raw = sweep(factors={"trajectory": {"backward": {}, **levels}}, seeds=3)
+    made: Counter[int] = Counter()
+    for repeat in range(repeats):
+        (folder / str(repeat)).mkdir()
+        path = write(folder / str(repeat), raw)
+        run(path, "--workers", str(workers))
+        assert set(starts(path).values()) == {1}
+        made[assert_each_cell_once(path)] += 1
+    return made
+
+
+def test_twelve_arms_of_three_seeds_are_36_cells(tmp_path: Path) -> None:
+    assert count_cells(tmp_path, 2, 1) == {36: 1}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_twelve_arms_of_three_seeds_are_36_cells_each_time(
     tmp_path: Path, workers: int, counted: Callable[[str], None]
 ) -> None:
     repeats = count("REPEATS", 20)
-    levels = {f"T{i}": {"model.trajectory": f"T{i}"} for i in range(1, 12)}
-    raw = sweep(factors={"trajectory": {"backward": {}, **levels}}, seeds=3)
-    made: Counter[int] = Counter()
-    for repeat in range(repeats):
-        (tmp_path / str(repeat)).mkdir()
-        path = write(tmp_path / str(repeat), raw)
-        run(path, "--workers", str(workers))
-        assert set(starts(path).values()) == {1}
-        made[assert_each_cell_once(path)] += 1
-    assert made == {36: repeats}
+    assert count_cells(tmp_path, workers, repeats) == {36: repeats}
     counted(f"R12: 12 arms x 3 seeds, {workers} workers, {repeats} times: exactly 36 cells each time")

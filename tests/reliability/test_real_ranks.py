@@ -26,7 +26,6 @@ from workbench.study import plan as plans
 from workbench.study.heartbeat import last_beat
 from workbench.study.results import cell_result
 
-pytestmark = pytest.mark.slow
 tiny_clip_path = evaluation.tiny_clip_path  # a fixture of another room
 SCRIPT = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
 
@@ -117,25 +116,19 @@ def calm(tmp_path_factory: pytest.TempPathFactory, tiny_teacher_path: Path, tiny
     return cell_of(path)
 
 
-def test_killed_ranks(
-    tmp_path: Path,
-    calm: Path,
-    tiny_teacher_path: Path,
-    tiny_clip_path: Path,
-    counted: Callable[[str], None],
-) -> None:
-    """Each rank in turn, at random moments; the rest of the cell is gone within five seconds.
+def kill_ranks(folder: Path, calm: Path, teacher: Path, clip: Path, kills: int) -> tuple[dict[bool, list[float]], int]:
+    """Each rank in turn, at random moments; the rest of the cell is gone within five seconds, the runs are bit-equal.
 
-    Of four kills in a row two come while the ranks start, and the others after a checkpoint of the attempt.
+    Of four kills in a row two come after a checkpoint of the attempt, and the others while the ranks start. Returns the
+    seconds that it took, of those while they start (True) and while they train, and the number of runs.
     """
-    kills = count("RANK_KILLS", 20)
     draw = random.Random(kills)
     seconds: dict[bool, list[float]] = {True: [], False: []}  # while they start, while they train
     done = rounds = 0
     while done < kills:
         rounds += 1
-        path = write(tmp_path / f"killed{rounds}", tiny_teacher_path, {"devices": 2, "retries": 100})
-        process = start(path, tiny_clip_path)
+        path = write(folder / f"killed{rounds}", teacher, {"devices": 2, "retries": 100})
+        process = start(path, clip)
         killed = 0.0
         while done < kills and process.poll() is None:
             starting = done // 2 % 2 == 1
@@ -148,14 +141,32 @@ def test_killed_ranks(
         finish(process, path)
         assert_equal_runs(calm, cell_of(path))
     assert max(seconds[True] + seconds[False]) <= 5
+    return seconds, rounds
+
+
+def test_a_killed_rank(tmp_path: Path, calm: Path, tiny_teacher_path: Path, tiny_clip_path: Path) -> None:
+    kill_ranks(tmp_path, calm, tiny_teacher_path, tiny_clip_path, 1)
+
+
+@pytest.mark.slow
+def test_killed_ranks(
+    tmp_path: Path,
+    calm: Path,
+    tiny_teacher_path: Path,
+    tiny_clip_path: Path,
+    counted: Callable[[str], None],
+) -> None:
+    kills = count("RANK_KILLS", 20)
+    seconds, rounds = kill_ranks(tmp_path, calm, tiny_teacher_path, tiny_clip_path, kills)
     said = " and ".join(
         f"{len(found)} {name} (all gone within {max(found):.1f} s)"
         for name, found in (("in training", seconds[False]), ("while they start", seconds[True]))
         if found
     )
-    counted(f"R5: {done} kills of a rank of two, {said}, {rounds} runs, retried: all bit-equal")
+    counted(f"R5: {kills} kills of a rank of two, {said}, {rounds} runs, retried: all bit-equal")
 
 
+@pytest.mark.slow
 def test_a_frozen_rank(
     tmp_path: Path,
     tiny_teacher_path: Path,
@@ -194,6 +205,7 @@ def limit_of(cell: Path) -> float:
     return found[0].limit if found and found[0].phase == "training" else 0.0
 
 
+@pytest.mark.slow
 def test_srun_starts_real_ranks_on_two_nodes(
     tmp_path: Path,
     calm: Path,
@@ -209,6 +221,7 @@ def test_srun_starts_real_ranks_on_two_nodes(
     assert cell_result(plan, plan.cells[0], path.parent / "results" / "ranks") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launch", [[], FAKE_SRUN], ids=["here", "srun"])
 def test_killed_workers_and_sweeps_leave_no_real_rank_behind(
     tmp_path: Path,

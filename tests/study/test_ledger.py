@@ -99,8 +99,9 @@ def test_a_torn_journal_recovers_at_every_byte_of_its_last_record(tmp_path: Path
     assert len(whole) - last > 50
     for cut in range(last + 1, len(whole)):
         (root / "study.journal").write_bytes(whole[:cut])
-        with pytest.warns(UserWarning, match="its last record was cut off"):
+        with pytest.warns(UserWarning, match="its last record was cut off") as caught:
             again = Ledger(made, root)
+        assert len(caught) == 1, cut
         second = again.claim()
         assert second is not None and second.cell == made.cells[1], cut
         assert json.loads((root / "study.journal").read_text().splitlines()[-1])
