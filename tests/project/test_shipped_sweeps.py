@@ -49,6 +49,8 @@ def test_the_methods_train_what_their_searches_found() -> None:
 
     root = SWEEPS[0].parents[1]
     levels = read_yaml(root / "sweeps/paper_methods.yaml")["factors"]["method"]
+    adversarial, plain = levels.pop("imagine-flash-adversarial"), levels["imagine-flash"]
+    assert {key for key in plain if adversarial[key] != plain[key]} == {"model.losses.adversarial"}
     assert set(levels) == set(TUNED)
     for level, tuned in TUNED.items():
         folder = root / "results" / "reference" / f"tune_{tuned}"
