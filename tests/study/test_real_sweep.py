@@ -65,6 +65,23 @@ def run(path: Path, clip: Path, workers: int = 1, **changes: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr + logs
 
 
+def test_a_training_that_explodes_says_so_and_leaves_the_other_alone(
+    tmp_path: Path,
+    tiny_teacher_path: Path,
+    tiny_clip_path: Path,  # noqa: F811
+) -> None:
+    arms = "arms: {sound: {}, exploding: {train.learning_rate: 1e30, train.student_updates: 4}}\nbaseline: sound\n"
+    sweep = SWEEP.replace(SWEEP[SWEEP.index("factors:") : SWEEP.index("seeds:")], arms)
+    path = write(tmp_path, tiny_teacher_path, sweep)
+    run(path, tiny_clip_path)
+    root = tmp_path / "results" / "tiny"
+    results = {cell.arm: cell_result(plans.load(root), cell, root) for cell in plans.load(root).cells}
+    exploded, sound = results["exploding"], results["sound"]
+    assert exploded is not None and exploded["status"] == "diverged" and 1 <= exploded["step"] < 4
+    assert sound is not None and sound["status"] == "complete"
+    assert f"| exploding | diverged 1/1<br><sub>@{exploded['step']}</sub> |" in (root / "table.md").read_text()
+
+
 def test_the_real_thing_from_file_to_table_and_again(
     tmp_path: Path,
     tiny_teacher_path: Path,

@@ -29,6 +29,7 @@ from tests.study.search.fakes import (
     write,
 )
 from tests.study.test_engine import processes, workers
+from tests.study.test_postgres import server  # noqa: F401
 from workbench.notebook.study import open_study
 from workbench.report import main as report
 from workbench.study import plan as plans
@@ -73,7 +74,9 @@ def test_a_trials_folder_is_a_cell_like_others(calm: Path) -> None:
 
 def test_the_best_configuration_is_written_for_training(calm: Path) -> None:
     best = min((s for s in standings(calm) if s.scores), key=lambda s: s.scores["FD[judge]"])
-    written = yaml.safe_load((root_of(calm) / "best.yaml").read_text())
+    text = (root_of(calm) / "best.yaml").read_text()
+    assert text.splitlines()[2].startswith("# Confirmed on 2 other seeds and the report half: FD[judge] ")
+    written = yaml.safe_load(text)
     assert written["evaluation"]["prompts"] == "report"
     assert written["train"] == best.trial.cell.config["train"] and written["model"] == best.trial.cell.config["model"]
 
@@ -169,7 +172,7 @@ def pruning(folder: Path, **run_keys: Any) -> Path:
     return write(folder, raw, updates=10)
 
 
-def check_pruned(path: Path) -> None:
+def check_pruned(path: Path, storage: str | None = None) -> None:
     """Trials whose value at half of the way was too high stopped there, and no other did."""
     found = standings(path)
     assert {s.state for s in found} == {"complete", "pruned"} and len(found) == 6
@@ -184,7 +187,13 @@ def check_pruned(path: Path) -> None:
         wanted = yaml.safe_load((root_of(path) / s.trial.cell.folder / "evaluations.yaml").read_text())
         settings = wanted["intermediate"]["evaluation"]
         assert settings["prompts"] == "tune" and settings["num_images"] == 16 and settings["teacher_steps"] == 0
-    assert optuna_states(path) == {"COMPLETE": states(path)["complete"], "PRUNED": states(path)["pruned"]}
+    assert optuna_states(path, storage) == {"COMPLETE": states(path)["complete"], "PRUNED": states(path)["pruned"]}
+
+
+def test_pruning_is_the_same_on_postgresql(tmp_path: Path, server: str) -> None:  # noqa: F811
+    path = pruning(tmp_path)
+    run(path, "--workers", "2", "--storage", server, LOOK_SECONDS="0.4")
+    check_pruned(path, server)
 
 
 def test_pruning_stops_a_training_on_its_way_and_counts_it(tmp_path: Path) -> None:

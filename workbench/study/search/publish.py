@@ -52,7 +52,7 @@ def publish_search(root: Path) -> Published:
     write_text(root / "table.md", _text(search, standings, confirmed, verdict, shares))
     for found in chosen:
         name = "best.yaml" if len(search.objectives) == 1 and found is chosen[0] else f"best-{found.trial.name}.yaml"
-        write_text(root / name, _configuration(search, found))
+        write_text(root / name, _configuration(search, found, _confirmed(search, found, plan, confirmed)))
     drawn = draw_search(search, standings, root)
     write_text(
         root / "report.html",
@@ -61,7 +61,7 @@ def publish_search(root: Path) -> Published:
     return Published(search, standings, chosen, confirmed, verdict)
 
 
-def _configuration(search: Search, found: Standing) -> str:
+def _configuration(search: Search, found: Standing, verdict: str) -> str:
     """What `python -m workbench.train --config` takes: the trial's configuration, scored on the report half."""
     from workbench.safe_yaml import dump_yaml
 
@@ -70,8 +70,12 @@ def _configuration(search: Search, found: Standing) -> str:
         config["evaluation"] = {**config["evaluation"], "prompts": "report"}
     values = ", ".join(f"{name} {value}" for name, value in found.trial.values.items())
     scores = ", ".join(f"{name} {found.scores[name]:.4g}" for name in search.objectives)
-    head = f"# {found.trial.name} of the search {search.study}: {values}.\n# On the tune half, one seed: {scores}.\n"
-    return head + dump_yaml(config)
+    lines = [
+        f"{found.trial.name} of the search {search.study}: {values}.",
+        f"On the tune half, one seed: {scores}.",
+        verdict,
+    ]
+    return "".join(f"# {' '.join(line.split())}\n" for line in lines) + dump_yaml(config)
 
 
 def _verdict(search: Search, chosen: Sequence[Standing], plan: Plan | None, table: Table | None) -> str:
