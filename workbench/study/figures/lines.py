@@ -121,7 +121,7 @@ def against_passes(plan: Plan, table: Table, values: Sequence[Value], metric: st
         if row.kind == "reference" and same:
             flat[plain(row.label)] = same[0]
     figure, axes = _lines(plan, table, metric, series, flat, dodge=False)
-    axes.set_xlabel(f"network passes of the training (forwards of one sample); sampled in {steps} steps")
+    axes.set_xlabel(f"network passes of the training; sampled in {steps} steps")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     return figure
@@ -173,8 +173,11 @@ def _lines(
 
 
 def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> list[str]:
-    """At most as many arms as there are colours: the best one at each place, then those furthest from the baseline."""
-    base = {p.x: p.mean for p in series.get(plan.baseline, [])}
+    """At most as many arms as there are colours: the best one at each place, then those furthest from the baseline.
+
+    Places are counted: the passes of a quarter of one method's training are not those of another's.
+    """
+    base = [p.mean for p in series.get(plan.baseline, [])]
     arms = [row.name for row in plan.rows if row.kind == "arm" and row.name != plan.baseline and row.name in series]
     if len(arms) <= MOST_COLOURED:
         return arms
@@ -183,11 +186,11 @@ def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> 
         return {"min": value, "max": -value}.get(direction, abs(value))
 
     def distance(name: str) -> float:
-        return max((abs(p.mean - base[p.x]) / abs(base[p.x]) for p in series[name] if base.get(p.x)), default=0.0)
+        pairs = zip(series[name], base, strict=False)
+        return max((abs(p.mean - b) / abs(b) for p, b in pairs if b), default=0.0)
 
-    places = sorted({p.x for name in arms for p in series[name]})
-    here = [[(badness(p.mean), name) for name in arms for p in series[name] if p.x == x] for x in places]
-    best = [min(found)[1] for found in here]
+    here = [[(badness(series[name][i].mean), name) for name in arms if i < len(series[name])] for i in range(len(base))]
+    best = [min(found)[1] for found in here if found]
     ordered = dict.fromkeys([*best, *sorted(arms, key=distance, reverse=True)])  # each once, in this order
     chosen = list(ordered)[: MOST_COLOURED - 1]
     return [name for name in arms if name in chosen]
