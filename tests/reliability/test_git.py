@@ -42,5 +42,5 @@ def test_a_sweep_does_not_lock_the_repository(repository: Path, monkeypatch: pyt
 def test_a_training_does_not_lock_the_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.training import provenance  # imports torch
 
-    monkeypatch.setattr(provenance, "__file__", str(repository / "file.py"))
+    monkeypatch.setattr(workbench, "__file__", str(repository / "file.py"))
     check_untouched(repository, lambda: provenance.provenance("0" * 64))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import workbench
+from workbench.repository import git
 from workbench.study.surroundings import cores, visible_gpus
 
 PACKAGES = (
@@ -37,8 +38,8 @@ def gather() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    commit = git("rev-parse", "HEAD")
+    changes = git("status", "--porcelain", "--untracked-files=no")
     return {
         "workbench": workbench.__version__,
         "commit": commit,
@@ -70,17 +71,6 @@ def _hidden(word: str) -> str:
         return word
     rest, question, _ = rest.partition("?")
     return f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}{'?***' if question else ''}"
-
-
-def _git(*arguments: str) -> str | None:
-    folder = Path(workbench.__file__).resolve().parent
-    # Without its optional locks: `git status` refreshes the index, and killed with us it would leave index.lock behind.
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
 
 
 def _processor() -> str:

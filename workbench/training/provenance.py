@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from workbench.repository import git
 
 PACKAGES = ("torch", "diffusers", "transformers", "lightning", "numpy", "peft")
 
@@ -16,8 +17,8 @@ PACKAGES = ("torch", "diffusers", "transformers", "lightning", "numpy", "peft")
 def provenance(teacher_sha256: str) -> dict[str, Any]:
     """Plain data, for provenance.json. The environment's variables are never part of it."""
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if (status := _git("status", "--porcelain")) is None else bool(status),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": None if (status := git("status", "--porcelain")) is None else bool(status),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         "hardware": {
             "machine": platform.machine(),
@@ -27,19 +28,6 @@ def provenance(teacher_sha256: str) -> dict[str, Any]:
         },
         "teacher_sha256": teacher_sha256,
     }
-
-
-def _git(*arguments: str) -> str | None:
-    """Output of git in this package's repository; None outside of one."""
-    # Without its optional locks: `git status` refreshes the index, and killed with us it would leave index.lock behind.
-    command = ["git", "--no-optional-locks", *arguments]
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _cpu() -> str:
