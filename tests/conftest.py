@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.offline import stay_offline
+from tests.offline import leave_network, stay_offline
 
 if TYPE_CHECKING:
     from workbench.models.teacher import Teacher
@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 # No deadline: a busy machine is no failure. Derandomised: the same examples everywhere, so a red run can be repeated.
 settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("workbench")
+_ALONE = pytest.StashKey[bool]()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """No test may leave the machine, nor may a process that it starts."""
+    config.stash[_ALONE] = leave_network()
     stay_offline()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """How the tests are held to this machine."""
+    alone = "a namespace with loopback alone" if config.stash[_ALONE] else "Python is held to loopback by an audit hook"
+    return f"network: {alone}"
 
 
 @pytest.fixture

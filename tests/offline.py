@@ -1,9 +1,15 @@
-"""The tests' network: this machine alone, in this process and in every Python process that it starts."""
+"""The tests' network: this machine alone, in this process and in every process that it starts.
+
+An audit hook holds Python to it everywhere. What C libraries and other programs open (gloo, libpq, a browser) it does not
+see: where the kernel allows it the tests have a network namespace of their own as well, in which there is only loopback.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +26,45 @@ _EVENTS = {
     "socket.gethostbyaddr": 0,
     "socket.getnameinfo": 0,
 }
+
+
+_NEW_NETWORK = 0x40000000  # CLONE_NEWNET, linux/sched.h
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1  # SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP: linux/sockios.h, linux/if.h
+
+
+def leave_network() -> bool:
+    """Move this thread, and all that it will start, to a network that has loopback alone; whether it is on such a one.
+
+    Linux allows it to root. Nobody else is asked for anything: there the audit hook is all there is.
+    """
+    import socket
+
+    if not sys.platform.startswith("linux"):
+        return False
+    if [name for _, name in socket.if_nameindex()] == ["lo"]:
+        return True
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net") as old:
+        if libc.unshare(_NEW_NETWORK):
+            return False
+        try:
+            _start_loopback()
+        except OSError:
+            if libc.setns(old.fileno(), _NEW_NETWORK):
+                raise
+            return False
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # gloo asks for this host's name otherwise, whose address is not here
+    return True
+
+
+def _start_loopback() -> None:
+    import fcntl
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0)
+        (flags,) = struct.unpack("16xh14x", fcntl.ioctl(any_socket, _GET_FLAGS, request))
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", flags | _UP))
 
 
 def stay_offline() -> None:

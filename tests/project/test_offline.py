@@ -79,3 +79,17 @@ def test_children_and_theirs_are_held_alike() -> None:
     for environment in (dict(os.environ), child_environment(os.environ)):
         done = subprocess.run([sys.executable, "-c", grandchild], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_programs_that_no_hook_holds_have_no_network_either() -> None:
+    """As gloo, libpq and a browser are: an interpreter that reads no PYTHONPATH stands for them."""
+    if [name for _, name in socket.if_nameindex()] != ["lo"]:
+        pytest.skip("the kernel gives the tests no network of their own: only to root, on Linux")
+    code = (
+        "import socket; print(*(name for _, name in socket.if_nameindex()))\n"
+        "server = socket.create_server(('', 0))  # every interface that there is\n"
+        "socket.create_connection(('127.0.0.1', server.getsockname()[1])).close()\n"
+        "socket.create_connection(('192.0.2.1', 80), timeout=9)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["lo"] and "unreachable" in done.stderr and done.returncode == 1
