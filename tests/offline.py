@@ -1,7 +1,7 @@
 """The tests' network: this machine alone, in this process and in every process that it starts.
 
-An audit hook holds Python to it everywhere. What C libraries and other programs open (gloo, libpq, a browser) it does not
-see: where the kernel allows it the tests have a network namespace of their own as well, in which there is only loopback.
+An audit hook holds Python to it everywhere. What C libraries and other programs open (gloo, libpq, a browser) it does
+not see: where the kernel allows it the tests have a network namespace of their own as well, with loopback alone.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -9,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.reliability.counts import count
-from tests.reliability.trainings import Trainings, assert_equal_runs, config
+from tests.reliability.trainings import ROOT, Trainings, assert_equal_runs, config
 from workbench.training.command import default_run_dir
 
 OWN = """
@@ -51,22 +53,35 @@ def test_every_configuration_has_a_folder_of_its_own(tiny_teacher_path: Path) ->
 def test_sixteen_trainings_at_once(
     trainee: Trainings, tmp_path: Path, tiny_teacher_path: Path, counted: Callable[[str], None]
 ) -> None:
-    """Each in the folder that it has where nobody names one. Four more are the same run as the first: one of these five
-    trains, and the others are told that it does."""
+    """The command itself, which nobody tells a folder: each makes its own. Four more are the same run as the first: one
+    of these five trains, and the others are told that it does."""
     starts, more = count("STARTS", 16), 4
     settings = [{**config(tiny_teacher_path, updates=2), "seed": seed} for seed in range(starts)]
-    runs = [(one, tmp_path / default_run_dir(Path("base.yaml"), one).name) for one in [settings[0]] * more + settings]
-    started = [trainee.start(one, folder)[0] for one, folder in runs]
-    answers = [one.wait(600) for one in started]
+    (tmp_path / "files").mkdir()
+    for seed, one in enumerate(settings):
+        (tmp_path / "files" / f"base{seed}.yaml").write_text(yaml.safe_dump(one))
+    runs = [0] * more + list(range(starts))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "workbench.train", "--config", f"files/base{seed}.yaml", "--quiet"],
+            cwd=tmp_path, env=environment, **pipes,  # type: ignore[call-overload]
+        )
+        for seed in runs
+    ]  # fmt: skip
+    said = [one.communicate(timeout=900)[0] for one in started]
+    answers = [one.returncode for one in started]
     # Whoever came after the end of the first found it finished, which is no error either.
-    assert set(answers[: more + 1]) <= {0, 2} and 0 in answers[: more + 1]
-    assert all("in use by another process" in one.log() for one, answer in zip(started, answers, strict=True) if answer)
-    assert answers[more + 1 :] == [0] * (starts - 1)
-    folders = sorted(path.parent for path in tmp_path.glob("*/student.safetensors"))
-    assert folders == sorted({folder for _, folder in runs}) and len(folders) == starts
+    assert set(answers[: more + 1]) <= {0, 2} and 0 in answers[: more + 1], said[: more + 1]
+    assert all("in use by another process" in text for text, answer in zip(said, answers, strict=True) if answer)
+    assert answers[more + 1 :] == [0] * (starts - 1), said
+    folders = sorted(path.parent for path in (tmp_path / "results" / "runs").glob("*/student.safetensors"))
+    wanted = {tmp_path / default_run_dir(Path(f"base{seed}.yaml"), one) for seed, one in enumerate(settings)}
+    assert set(folders) == wanted and len(folders) == starts
     assert len({(folder / "student.safetensors").read_bytes() for folder in folders}) == starts
     trainee.finish(settings[0], tmp_path / "alone")
-    assert_equal_runs(tmp_path / "alone", runs[0][1])
+    assert_equal_runs(tmp_path / "alone", next(f for f in folders if f.name.startswith("base0-")))
     refused = answers.count(2)
     counted(
         f"R14: {starts} runs and {more} starts of one of them again at once: {len(folders)} folders, {refused} refused"

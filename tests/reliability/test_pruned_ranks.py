@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.evaluate.conftest import tiny_clip_path  # noqa: F401
 from tests.reliability.counts import count
 from tests.study.search.fakes import raw_search, root_of, standings, start, starts, write
+from tests.study.search.test_real_search import two_ranks
 from tests.study.search.test_search import UPPER
 from tests.study.test_engine import processes
 
@@ -45,3 +48,31 @@ def check_trials(folder: Path, trials: int) -> tuple[int, int]:
 def test_fifty_trials_of_two_ranks_are_pruned_alike(tmp_path: Path, counted: Callable[[str], None]) -> None:
     pruned, complete = check_trials(tmp_path, count("RANK_TRIALS", 50))
     counted(f"R13: {pruned + complete} trials of two ranks, {pruned} pruned, {complete} complete, one point on both")
+
+
+@pytest.mark.slow
+def test_fifty_real_trainings_of_two_ranks_are_pruned_alike(
+    tmp_path: Path,
+    tiny_teacher_path: Path,
+    tiny_clip_path: Path,  # noqa: F811
+    counted: Callable[[str], None],
+) -> None:
+    """Ranks that Lightning starts, which evaluate together at half of their training."""
+    trials = count("REAL_RANK_TRIALS", 50)
+    pruner = {"class_path": "MedianPruner", "n_startup_trials": 4}
+    found = two_ranks(tmp_path, tiny_teacher_path, tiny_clip_path, trials, pruner)
+    assert len(found) == trials and {one.state for one in found} == {"complete", "pruned"}
+    assert processes(tmp_path / "tiny.yaml") == {}
+    for one in found:
+        folder = tmp_path / "results" / "tiny" / one.trial.cell.folder
+        assert len(one.looks) == 1 and (folder / "student.safetensors").exists() == (one.state == "complete")
+        updates = [json.loads(line)["update"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert updates == list(range(1, 1 + len(updates))), "rank 0 wrote, once each"
+        assert len(updates) == 20 if one.state == "complete" else 10 <= len(updates) < 20, (
+            "it goes on while it is judged"
+        )
+    assert (
+        len({(tmp_path / "results" / "tiny" / one.trial.cell.folder / "config.yaml").read_text() for one in found}) > 1
+    )
+    pruned = sum(one.state == "pruned" for one in found)
+    counted(f"R13: {trials} real trainings of two ranks, {pruned} pruned by both, {trials - pruned} complete")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def test_a_class_path(name: str, on_the_path: Path) -> None:
         assert "\n" not in message and len(message) < 1_000, message
     assert set(sys.modules) == before
     assert not (on_the_path / "marker").exists()
+
+
+def test_the_watch_sees_what_it_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a module is called, where it lies says that it is not ours; and ours are no news."""
+    (tmp_path / "harmless_name.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with watching(tmp_path) as seen:
+        importlib.import_module("harmless_name")
+    assert seen.ran == ["import harmless_name"] and sys.modules.pop("harmless_name")
+    with watching(tmp_path) as seen:
+        for name in ("colorsys", "tests.tiny"):
+            sys.modules.pop(name, None)
+            importlib.import_module(name)
+        (tmp_path.parent / "elsewhere").write_text("")
+    assert seen.ran == [] and len(seen.wrote) == 1
 
 
 PLUGINS: list[Any] = [

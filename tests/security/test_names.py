@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,16 @@ def test_a_path_does_not_leave_its_root(name: str, tmp_path: Path) -> None:
     with pytest.raises(SweepError, match="leads outside") as caught:
         inside(root, name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TRAVERSALS, ids=shown)
+def test_a_path_of_any_name_stays_in_its_root(name: str, tmp_path: Path) -> None:
+    """Alone, below a folder, and above one: refused, or below the root; `slug` has refused them all before."""
+    root = (tmp_path / "results").resolve()
+    for parts in ((name,), ("arm", name), (name, "seed-0"), ("arm", name, "seed-0")):
+        with suppress(SweepError):
+            path = inside(root, *parts)
+            assert path.is_relative_to(root) and path != root and ".." not in path.parts
 
 
 def test_any_text_as_a_part_of_a_files_name() -> None:

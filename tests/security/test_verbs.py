@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +44,21 @@ Job = tuple[str, list[str], str]  # verb, words, what the one line must say
 
 
 class Jobs:
-    """Gathers jobs, and the files that they are about, below one folder."""
+    """Gathers jobs, and the files that they are about, below one folder. few: of each kind some, for every run."""
 
-    def __init__(self, folder: Path, teacher: Path) -> None:
-        self.folder, self.teacher = folder, teacher
+    def __init__(self, folder: Path, teacher: Path, few: bool = True) -> None:
+        self.folder, self.teacher, self.few = folder, teacher, few
         self.given, self.results = folder / "given", folder / "results"
         self.given.mkdir()
         self.results.mkdir()
         self.payloads = files(folder / "marker")
+        self.names = FEW if few else tuple(self.payloads)
         self.jobs: list[Job] = []
         self.config = tiny_config(teacher)
+
+    def takes(self, index: int, one_of: int) -> bool:
+        """Whether this one is used here: of the few, one of so many."""
+        return not self.few or index % one_of == 0
 
     def file(self, name: str, text: str) -> str:
         (self.given / name).write_text(text)
@@ -75,13 +81,13 @@ class Jobs:
     def texts(self) -> None:
         """YAML payloads as a configuration, a sweep, and a run's config.yaml."""
         for index, (name, text) in enumerate(YAML.items()):
-            if name in ("many", "large", "huge int") or name.startswith("deep"):
+            if self.few and (name in ("many", "large", "huge int") or name.startswith("deep")):
                 continue  # a second each; tests/security/test_text.py has them
             path = self.file(f"text{index}.yaml", text)
             self.jobs.append(("train", ["--config", path, "--run-dir", str(self.results / "t")], f"text{index}.yaml"))
-            if index % 2:
+            if self.takes(index + 1, 2):
                 self.jobs.append(("sweep", [path, "--plan", "--results", str(self.results)], f"text{index}.yaml"))
-            if index % 10 == 0:
+            if self.takes(index, 10):
                 run = self.results / f"text{index}"
                 run.mkdir()
                 (run / "config.yaml").write_text(text)
@@ -94,12 +100,12 @@ class Jobs:
         for index, path in enumerate(PATHS.values()):
             value = {"class_path": path, "init_args": {}}
             config = {"model": {"losses": {"x": {"class_path": "Reconstruction", "target": {"class_path": path}}}}}
-            if index % 2 and not (isinstance(path, str) and len(path) > 10_000):  # too long for a word
+            if self.takes(index + 1, 2) and not (isinstance(path, str) and len(path) > 10_000):  # too long for a word
                 words = ["--config", base, f"--{SHIFT}", json.dumps(value), "--run-dir", str(self.results / "c")]
                 self.jobs.append(("train", words, ""))
             path_of = self.file(f"class{index}.yaml", json.dumps(config))
             self.jobs.append(("train", ["--config", path_of, "--run-dir", str(self.results / "c")], "class"))
-            if index % 6 == 0:
+            if self.takes(index, 6):
                 factors = {"shift": {"a": {}, "b": {SHIFT: value}}}
                 metrics = {"FD[judge]": "min"}
                 raw = {"base": "defaults.yaml", "factors": factors, "metrics": metrics, "baseline": {"shift": "a"}}
@@ -111,14 +117,14 @@ class Jobs:
 
     def checkpoints(self) -> None:
         """Hostile state to go on from, weights to score and sample, and networks to score with."""
-        for index, name in enumerate(FEW):
+        for index, name in enumerate(self.names):
             run = self.run_folder(f"resume{index}")
             shutil.copy(self.results / f"resume{index}" / "config.yaml", self.given / f"resume{index}.yaml")
             (run / LAST).write_bytes(self.payloads[name])
             (run / f"{LAST}.sha256").write_text(file_sha256(run / LAST))
             words = ["--config", str(self.given / f"resume{index}.yaml"), "--run-dir", str(run), "--quiet"]
             self.jobs.append(("train", words, LAST))
-            if index % 2:
+            if not self.takes(index, 2):
                 continue
             run = self.run_folder(f"student{index}")
             (run / "student.safetensors").write_bytes(self.payloads[name])
@@ -132,11 +138,11 @@ class Jobs:
         real = ["--real", "--out", str(self.results / "real"), "--extractors", "judge", "--num-images", "4", "--quiet",
                 "--set", "evaluation.num_reference", "8"]  # fmt: skip
         self.jobs.append(("evaluate", real, "ok"))
-        for name in FEW[::2]:
+        for name in self.names[:: 2 if self.few else 1]:
             self.jobs.append(("evaluate", [*real, "--seed", "0"], f"ok {name}"))
 
     def teachers(self) -> None:
-        for index, name in enumerate(list(ASKS)[::4]):
+        for index, name in enumerate(list(ASKS)[:: 4 if self.few else 1]):
             folder = shutil.copytree(self.teacher, self.given / f"teacher{index}")
             put(folder, *ASKS[name])
             self.jobs.append(
@@ -176,21 +182,23 @@ class Jobs:
         ]
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory, tiny_teacher_path: Path) -> tuple[Path, list[Job], list[Any]]:
+@pytest.fixture(scope="module", params=["few", pytest.param("all", marks=pytest.mark.slow)])
+def answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_teacher_path: Path
+) -> tuple[Path, list[Job], list[Any]]:
     """Folder, jobs, answers. A folder `outside` and a module by the canary's name lie where they can be found."""
     folder = tmp_path_factory.mktemp("verbs")
     for name in ("outside", "home", "cache", "temporary", "modules"):
         (folder / name).mkdir()
     (folder / "outside" / "file").write_text("kept")
     (folder / "modules" / f"{CANARY}_module.py").write_text(f"open({str(folder / 'marker')!r}, 'w')")
-    jobs = Jobs(folder, tiny_teacher_path)
+    jobs = Jobs(folder, tiny_teacher_path, few=request.param == "few")
     jobs.all()
     roots = [str(folder / name) for name in ("results", "cache", "temporary", "home")]
     (folder / "payloads").mkdir()
-    for name in FEW:
+    for name in jobs.names:
         (folder / "payloads" / name).write_bytes(jobs.payloads[name])
-    statistics = {f"ok {name}": str(folder / "payloads" / name) for name in FEW}
+    statistics = {f"ok {name}": str(folder / "payloads" / name) for name in jobs.names}
     listed = [[verb, words, roots, statistics.get(says, "")] for verb, words, says in jobs.jobs]
     (folder / "jobs.json").write_text(json.dumps(listed))
     environment = {
@@ -222,12 +230,15 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.is_symlink()}
 
 
-def test_nothing_ran_and_nothing_was_written_outside(answers: tuple[Path, list[Job], list[Any]]) -> None:
+def test_nothing_ran_and_nothing_was_written_outside(
+    answers: tuple[Path, list[Job], list[Any]], counted: Callable[[str], None]
+) -> None:
     _, jobs, given = answers
     assert len(jobs) == len(given) >= 150
     for (verb, words, _), answer in zip(jobs, given, strict=True):
         for what in ("ran", "wrote", "reached"):
             assert answer[what] == [], (verb, words, answer[what])
+    counted(f"hostile files: {len(jobs)} commands, nothing run, imported, reached or written outside")
 
 
 def test_each_refusal_is_one_line_and_no_success(answers: tuple[Path, list[Job], list[Any]]) -> None:

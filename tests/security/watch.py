@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 CANARY = "workbench_canary"  # hostile files call, import and name this
+OURS = tuple(  # where what may be imported lies: Python, what is installed, and the project
+    os.path.realpath(folder) + os.sep
+    for folder in (*sysconfig.get_paths().values(), sys.base_prefix, str(Path(__file__).resolve().parents[2]))
+)
+ASKED = {"antigravity", "this", "webbrowser"}  # of the standard library, and imported by hostile files alone
 RUNS = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "os.fork", "os.forkpty", "pty.spawn"}
 PROGRAMS = {"git", "nvidia-smi"}  # asked for provenance, by us
 WRITES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "os.chmod"}
@@ -38,16 +44,25 @@ _installed = False
 
 @contextmanager
 def watching(*roots: Path) -> Iterator[Seen]:
-    """Record what runs, is imported by the canary's name, connects, or is written outside of `roots`."""
+    """Record what runs, is imported by the canary's name or from elsewhere, connects, or is written outside of
+    `roots`."""
     global _installed, _seen
     if not _installed:
         sys.addaudithook(_hook)  # for ever; it looks only inside this context
         _installed = True
+    before = set(sys.modules)
     _seen = seen = Seen(tuple(os.path.realpath(root) for root in roots))
     try:
         yield seen
     finally:
         _seen = None
+        seen.ran += [f"import {name}" for name in sorted(set(sys.modules) - before) if _foreign(name)]
+
+
+def _foreign(name: str) -> bool:
+    """Whether this module is from somewhere else than what is installed and the project, whatever it is called."""
+    file = getattr(sys.modules[name], "__file__", None)
+    return name in ASKED or (file is not None and not os.path.realpath(file).startswith(OURS))
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:

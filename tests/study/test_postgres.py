@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.study.engine import TABLES, root_of, run, shifts, starts
 from tests.study.fakes import plan_of, sweep
 from tests.study.test_ledger import WORKER, finish
 from workbench.study import plan
@@ -104,3 +105,40 @@ def test_a_claim_asks_a_long_queue_no_more_than_a_short_one(server: str, tmp_pat
         assert ledger.is_idle()
         asked[seeds] = set(counts)
     assert len(asked[2]) == 1 and asked[2] == asked[30], "the first cell and the last, of 4 and of 60"
+
+
+def test_a_study_that_is_deleted_is_rebuilt_without_training(server: str, tmp_path: Path) -> None:
+    """The study alone, by Optuna's own command; and all tables of the database, by an administrator."""
+    import optuna
+    import sqlalchemy
+
+    path = shifts(tmp_path, "constant")
+    run(path, "--storage", server)
+    tables = {name: (root_of(path) / name).read_bytes() for name in TABLES}
+    (name,) = [name for name in optuna.get_all_study_names(storage=server) if name.startswith(path.stem)]
+    before = states(server, name)
+
+    def delete() -> None:
+        optuna.delete_study(study_name=name, storage=server)
+
+    def drop() -> None:
+        engine = sqlalchemy.create_engine(server.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+        engine.dispose()
+
+    for lose in (delete, drop):
+        lose()
+        for table in TABLES:
+            (root_of(path) / table).unlink()
+        run(path, "--storage", server)
+        assert set(starts(path).values()) == {1}, "no cell was trained again"
+        assert {name: (root_of(path) / name).read_bytes() for name in TABLES} == tables
+        assert states(server, name) == before
+
+
+def states(url: str, study: str) -> Counter[str]:
+    import optuna
+
+    return Counter(trial.state.name for trial in optuna.load_study(study_name=study, storage=url).trials)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from tests.study.test_real_sweep import run, write
 from workbench.config import load_yaml, resolve
 from workbench.study import plan as plans
 from workbench.study.results import cell_result
-from workbench.study.search.trials import Trials
+from workbench.study.search.trials import Standing, Trials
 from workbench.training.run import Run
 
 SEARCH = """
@@ -66,16 +67,24 @@ def test_a_look_leaves_the_training_as_it_is_and_the_best_is_confirmed(
         assert result is not None and all("FD[judge]" in e["metrics"] for e in result["evaluations"].values())
 
 
+ABOVE_ALL = {"class_path": "ThresholdPruner", "upper": 1e-9}
+
+
+def two_ranks(folder: Path, teacher: Path, clip: Path, trials: int, pruner: dict[str, Any]) -> list[Standing]:
+    """A search whose every trial is a training of two gloo processes, which the pruner may stop at half of it."""
+    raw = yaml.safe_load(SEARCH)
+    raw["search"] |= {"trials": trials, "confirm": "none", "pruner": pruner}
+    raw["run"] |= {"devices": 2}
+    raw["set"] |= {"train.student_updates": 20}
+    path = write(folder, teacher, yaml.safe_dump(raw, sort_keys=False))
+    run(path, clip)
+    return Trials(folder / "results" / "tiny").standings()
+
+
 @pytest.mark.slow
 def test_two_ranks_look_together(tmp_path: Path, tiny_teacher_path: Path, tiny_clip_path: Path) -> None:  # noqa: F811
     """Two gloo processes evaluate on the way, and the pruner stops both; no process is left behind."""
-    raw = yaml.safe_load(SEARCH)
-    raw["search"] |= {"trials": 1, "confirm": "none", "pruner": {"class_path": "ThresholdPruner", "upper": 1e-9}}
-    raw["run"] |= {"devices": 2}
-    raw["set"] |= {"train.student_updates": 40}
-    path = write(tmp_path, tiny_teacher_path, yaml.safe_dump(raw, sort_keys=False))
-    run(path, tiny_clip_path)
-    (found,) = Trials(tmp_path / "results" / "tiny").standings()
+    (found,) = two_ranks(tmp_path, tiny_teacher_path, tiny_clip_path, 1, ABOVE_ALL)
     assert found.state == "pruned" and len(found.looks) == 1
     folder = tmp_path / "results" / "tiny" / found.trial.cell.folder
     assert not (folder / "student.safetensors").exists() and (folder / "last.ckpt").exists()
