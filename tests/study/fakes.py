@@ -17,7 +17,13 @@ BASE = {
     "teacher": {"path": "fake"},
     "model": {"trajectory": "Backward", "shift": {"kind": "none", "factor": None}, "correction": True},
     "train": {"updates": 3, "student_updates": 100, "snapshots": [], "devices": 1},
-    "evaluation": {"subject": "student", "num_inference_steps": 3, "noise_correction": None, "num_images": 8},
+    "evaluation": {
+        "subject": "student",
+        "num_inference_steps": 3,
+        "noise_correction": None,
+        "num_images": 8,
+        "snapshot": None,
+    },
 }
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.study.fakes import SHIFTS, plan_of, sweep
 from tests.study.test_cost import config
-from workbench.study.budget import updates_within, within_budget
+from workbench.snapshots import snapshot_file, snapshot_update
+from workbench.study.budget import share_of_updates, updates_within, within_budget
 from workbench.study.cost import training_passes
 from workbench.study.errors import SweepError
 from workbench.study.facts import trained_passes
@@ -65,6 +66,84 @@ def test_a_snapshot_has_cost_its_share(raw: dict[str, Any], updates: int, share:
     trained = {**raw, "train": {**raw["train"], "student_updates": updates}}
     at = max(1, int(share * updates + 1e-9))
     assert trained_passes(trained, share) == cost(raw, at) <= trained_passes(trained) == cost(raw, updates)
+
+
+staged = st.builds(
+    lambda stages, raw: {**raw, "model": {**raw["model"], "trajectory": _staged(stages)}},
+    st.sampled_from([[16, 8, 4], [4, 2, 1], [5], [3, 7]]),
+    configs,
+)
+
+
+def _staged(stages: list[int]) -> dict[str, Any]:
+    return {"class_path": "Staged", "init_args": {"stages": stages}}
+
+
+mixed = configs.map(lambda raw: {**raw, "model": {**raw["model"], "trajectory": "Mixture"}})
+
+
+@given(configs | staged | mixed, st.integers(4, 400), st.integers(1, 400))
+def test_the_first_updates_cost_what_they_cost(raw: dict[str, Any], updates: int, at: int) -> None:
+    """Each update adds its own passes, so that a part costs less than the whole and the last part ends at it."""
+    trained = {**raw, "train": {**raw["train"], "student_updates": updates}}
+    whole = training_passes(trained)
+    at = min(at, updates)
+    until, before = training_passes(trained, at), training_passes(trained, at - 1) if at > 1 else 0.0
+    assert before < until <= whole * (1 + 1e-12)
+    assert training_passes(trained, updates) == whole == training_passes(trained, updates + 9)
+
+
+def test_a_part_of_a_staged_training_costs_its_own_stages() -> None:
+    """16 -> 8 -> 4 steps by hand: a guided teacher of two moves first (3 + 4 passes), then an unguided one (3 + 2)."""
+    target = {"class_path": "ProgressiveTarget", "init_args": {"steps": 2}}
+    losses = {"reconstruction": {"class_path": "Reconstruction", "init_args": {"target": target}}}
+    model = {"num_steps": 4, "trajectory": _staged([16, 8, 4]), "losses": losses}
+    raw = {"model": model, "train": {"student_updates": 30, "batch_size": 1}}
+    assert [training_passes(raw, n) for n in (1, 10, 11, 30)] == pytest.approx([7, 70, 75, 170])
+
+
+@given(configs | staged | mixed, st.integers(4, 400), st.floats(0.01, 0.99))
+def test_a_share_of_the_passes_is_a_share_of_the_updates(raw: dict[str, Any], updates: int, share: float) -> None:
+    trained = {**raw, "train": {**raw["train"], "student_updates": updates}}
+    found = share_of_updates(trained, share)
+    at = snapshot_update(found, updates)
+    most = share * training_passes(trained) * (1 + 1e-9)
+    assert at == 1 or training_passes(trained, at) <= most
+    assert at == updates or training_passes(trained, at + 1) > most
+    if found != share:  # a file's name has six digits of it
+        assert snapshot_file(found) == f"student-{found}.safetensors"
+
+
+def test_with_a_budget_snapshots_stand_at_shares_of_the_passes(tmp_path: Path) -> None:
+    """Warm-up is no update: half of the passes are fewer updates than half."""
+    critic = {"class_path": "Adversarial", "init_args": {"critic_updates": 2, "critic_warmup": 40}}
+    raw = {**config(adversarial=critic), "train": {"student_updates": 1, "batch_size": 1, "snapshots": [0.25, 0.5]}}
+    trained = within_budget(raw, 2000)
+    updates, shares = trained["train"]["student_updates"], trained["train"]["snapshots"]
+    for share, wanted in zip(shares, (0.25, 0.5), strict=True):
+        assert share < wanted
+        assert trained_passes(trained, share) == pytest.approx(wanted * 2000, abs=40)
+        assert snapshot_update(share, updates) < snapshot_update(wanted, updates)
+    plain = {**raw, "model": config()["model"]}
+    assert within_budget(plain, 2000)["train"]["snapshots"] == [0.25, 0.5]
+
+
+def test_an_evaluation_and_a_choice_take_the_snapshots_of_their_arm(tmp_path: Path) -> None:
+    made = plan_of(
+        tmp_path,
+        sweep(
+            budget={"passes": 50_000},
+            set={"train.snapshots": [0.3, 0.6], "model.trajectory": "Mixture"},  # whose first updates are cheaper
+            evaluate={"part": {"all": {}, "some": {"evaluation.snapshot": 0.3}}},
+            select={"snapshots": [0.6, 1], "on": "FD[judge]", "num_images": 64},
+        ),
+    )
+    for cell in made.cells:
+        kept = cell.config["train"]["snapshots"]
+        chosen, some = (task for task in cell.tasks)
+        assert (kept[0] > 0.3 and kept[1] > 0.6) if cell.arm == "baseline" else kept == [0.3, 0.6]
+        assert some.select is None and some.settings["snapshot"] == kept[0]
+        assert chosen.select is not None and chosen.select["snapshots"] == [kept[1], 1.0]
 
 
 def test_a_dear_arm_trains_shorter_for_the_same_passes(tmp_path: Path) -> None:

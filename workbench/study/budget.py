@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.snapshots import check_shares
+from workbench.snapshots import check_shares, snapshot_update
 from workbench.study.errors import SweepError, did_you_mean
 
 UPDATES = "train.student_updates"
@@ -80,9 +81,34 @@ def updates_within(config: Mapping[str, Any], passes: float) -> int:
 
 
 def within_budget(config: Mapping[str, Any], passes: float | None) -> dict[str, Any]:
-    """The configuration with the updates that the budget allows; as it is for no budget. ValueError as above."""
+    """The configuration with the updates that the budget allows, and its snapshots at shares of the passes.
+
+    As it is for no budget, where snapshots stand at shares of the updates. ValueError as above.
+    """
     if passes is None:
         return dict(config)
     train = {**(config.get("train") or {}), "student_updates": updates_within(config, passes)}
-    check_shares(train.get("snapshots") or [], train["student_updates"])
-    return {**config, "train": train}
+    shares = train.get("snapshots") or []
+    check_shares(shares, train["student_updates"])
+    config = {**config, "train": train}
+    if shares:
+        train["snapshots"] = [share_of_updates(config, share) for share in shares]
+        check_shares(train["snapshots"], train["student_updates"])
+    return config
+
+
+def share_of_updates(config: Mapping[str, Any], share: float) -> float:
+    """The share of the updates after which a training has spent this share of its passes at most, one update at least.
+
+    The two differ where critics train alone first, or where a later update costs another number of passes than an
+    earlier one: a trajectory in stages, a curriculum.
+    """
+    from workbench.study.cost import training_passes
+
+    updates = int(config["train"]["student_updates"])
+    low, high, most = 1, updates, share * training_passes(config) * (1 + 1e-9)
+    while low < high:  # passes grow with the updates
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if training_passes(config, middle) <= most else (low, middle - 1)
+    # Six digits are what a snapshot's name has; rounded up, so that its share rounded down is this update.
+    return share if snapshot_update(share, updates) == low else math.ceil(1e6 * low / updates) / 1e6

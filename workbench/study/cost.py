@@ -38,8 +38,12 @@ def cell_passes(cell: Cell) -> float:
     return max(1.0, training + sum(evaluation_passes(task.settings) for task in cell.tasks))
 
 
-def training_passes(config: Mapping[str, Any]) -> float:
-    """Passes of all updates, and of the warm-up of critics. Keys that are missing count as their defaults."""
+def training_passes(config: Mapping[str, Any], until: int | None = None) -> float:
+    """Passes of all updates, or of the first `until`, and of the warm-up of critics.
+
+    Keys that are missing count as their defaults. What a trajectory in stages or with a curriculum costs until then is
+    what its first updates cost, not a part of the average.
+    """
     model, train = _group(config, "model"), _group(config, "train")
     updates, batch = int(_number(train, "student_updates", 150)), _number(train, "batch_size", 32)
     steps = model.get("num_steps") or [1, 2, 3]
@@ -47,13 +51,13 @@ def training_passes(config: Mapping[str, Any]) -> float:
     num_steps = [int(n) for n in (steps if isinstance(steps, list) else [steps])]
     losses = [_Loss(loss, config) for loss in _group(model, "losses").values() if isinstance(loss, Mapping)]
     sampler = _calls(model.get("sampler"))
-    total = 0.0
-    for place in _places(trajectory, num_steps, updates):
+    total, seen = 0.0, updates if until is None else min(until, updates)
+    for place in _places(trajectory, num_steps, updates, seen):
         states = place.steps if place.is_all else 1
         losses_there = sum(_state_passes(losses, at) for at in place.times()) / place.steps
-        total += updates * place.share * (place.rollout(sampler) + states * (TRAINED + losses_there))
+        total += seen * place.share * (place.rollout(sampler) + states * (TRAINED + losses_there))
     warmup = max((loss.warmup for loss in losses), default=0.0)
-    for place in _places(trajectory, num_steps, 1):  # its first tick
+    for place in _places(trajectory, num_steps, updates, 1):  # its first tick
         states = place.steps if place.is_all else 1
         critics = sum(_critic_passes(losses, at) for at in place.times()) / place.steps
         total += warmup * place.share * (place.rollout(sampler) + states * (1 + critics))
@@ -110,7 +114,8 @@ class _Place:
         return (self.steps - 1) / 2 * calls
 
 
-def _places(trajectory: Any, num_steps: Iterable[int], updates: int) -> list[_Place]:
+def _places(trajectory: Any, num_steps: Iterable[int], updates: int, seen: int) -> list[_Place]:
+    """Where the first `seen` of so many updates are trained; the shares are shares of those."""
     name, arguments = _named(trajectory)
     num_steps = list(num_steps)
     if name == "FineForward":
@@ -118,23 +123,23 @@ def _places(trajectory: Any, num_steps: Iterable[int], updates: int) -> list[_Pl
     if name == "Staged":
         stages = [int(n) for n in arguments.get("stages") or [16, 8, 4]]
         ends = [-(-updates * (i + 1) // len(stages)) for i in range(len(stages))]  # rounded up
-        lengths = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+        lengths = [min(end, seen) - min(begin, seen) for begin, end in zip([0, *ends], ends, strict=False)]
         return [
-            replace(place, share=place.share * length / updates, stage=stage)
+            replace(place, share=place.share * length / seen, stage=stage)
             for stage, (steps, length) in enumerate(zip(stages, lengths, strict=True))
             if length
-            for place in _places(arguments.get("trajectory") or "Forward", [steps], updates)
+            for place in _places(arguments.get("trajectory") or "Forward", [steps], updates, seen)
         ]
     if name == "Mixture":
         begin, end = _number(arguments, "share_start", 0.5), _number(arguments, "share_end", 0.0)
         until = _number(arguments, "until", 0.5)
-        first = sum(begin + (end - begin) * min(u / updates / until, 1.0) for u in range(updates)) / updates
+        first = sum(begin + (end - begin) * min(u / updates / until, 1.0) for u in range(seen)) / seen
         both = ((first, arguments.get("first") or "Forward"), (1 - first, arguments.get("second") or "Backward"))
         return [
             replace(place, share=place.share * share)
             for share, inner in both
             if share
-            for place in _places(inner, num_steps, updates)
+            for place in _places(inner, num_steps, updates, seen)
         ]
     is_all = arguments.get("states") == "all"
     return [_Place(1 / len(num_steps), n, "Forward" not in name, is_all) for n in num_steps]

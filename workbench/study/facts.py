@@ -38,15 +38,11 @@ def parse_columns(value: Any, path: Path) -> tuple[str, ...]:
 
 
 def trained_passes(config: Mapping[str, Any], share: float | None = None) -> float:
-    """Network passes until this share of the updates; warm-ups included, until the end for None.
-
-    Counted as a run of so many updates: a trajectory in stages or with a curriculum costs what it costs on average.
-    """
+    """Network passes until this share of the updates; warm-ups included, until the end for None."""
     from workbench.study.cost import training_passes  # which knows plans, and plans know sweep files
 
     train = config.get("train") or {}
-    updates = snapshot_update(share, int(train.get("student_updates", 100)))
-    return training_passes({**config, "train": {**train, "student_updates": updates}})
+    return training_passes(config, snapshot_update(share, int(train.get("student_updates", 100))))
 
 
 def facts_of(cell: Cell, task: Task, root: Path, selected: float | None) -> dict[str, float]:
@@ -89,6 +85,6 @@ def shown(name: str, values: Sequence[float], real_data: bool | None) -> str:
         return ""
     if name == "snapshot":
         counts = sorted(Counter(values).items())
-        return ", ".join(f"{share:g}" + (f" ({count}×)" if len(counts) > 1 else "") for share, count in counts)
+        return ", ".join(f"{share:.3g}" + (f" ({count}×)" if len(counts) > 1 else "") for share, count in counts)
     mean = sum(values) / len(values)
     return {"image_seconds": f"{1000 * mean:.1f}", "train_seconds": f"{mean:.0f}"}.get(name, f"{mean:,.0f}")

@@ -159,6 +159,7 @@ class _Planner:
         self._tasks: dict[str, str] = {}  # task key -> folder of the cell that does it
         self._trainings: dict[str, str] = {}  # training -> folder of the cell that does it
         self._hashes: dict[str, dict[str, str]] = {}  # files do not change while a plan is made
+        self._shares: dict[str, dict[float, float]] = {}  # arm -> share in the file -> share of its updates
         self._settings: dict[str, list[dict[str, Any]]] = {}  # an arm's own evaluation keys -> settings by evaluation
 
     def _evaluation_overrides(self, levels: Levels) -> Overrides:
@@ -185,11 +186,15 @@ class _Planner:
             raise SweepError(
                 f"{self.sweep.path}: the arm {arm.row.name} evaluates something else than its student. Use references."
             )
+        kept = keeping(first, self.sweep.select)
         try:
-            trained = within_budget(keeping(first, self.sweep.select), self.sweep.budget)
+            trained = within_budget(kept, self.sweep.budget)
         except ValueError as error:
             raise SweepError(f"{self.sweep.path}, arm {arm.row.name}: {error}") from error
-        return [{**trained, "evaluation": settings} for settings in known]
+        # What the file calls a share of the budget -> what it is of this arm's updates.
+        shares = dict(zip(*(config["train"].get("snapshots") or [] for config in (kept, trained)), strict=True))
+        self._shares[arm.row.name] = shares
+        return [{**trained, "evaluation": _at_share(settings, shares)} for settings in known]
 
     def _parse(self, row: Row, overrides: Overrides) -> dict[str, Any]:
         try:
@@ -281,7 +286,9 @@ class _Planner:
         asked = {k: v for k, v in without_later("evaluation", settings).items() if k not in idle}
         select = None
         if training and self.sweep.select and settings.get("snapshot") is None:
+            shares = self._shares[row.name]
             select = self.sweep.select.identity()
+            select["snapshots"] = [shares.get(share, share) for share in select["snapshots"]]
         rule = [select] if select else []
         task = Task(digest([identity, asked, assets, EVALUATION_VERSION, *rule]), settings, select)
         if task.key not in self._tasks:
@@ -331,6 +338,12 @@ class _Planner:
                 "distance "
                 "depends on the number: give all rows the same evaluation.num_images."
             )
+
+
+def _at_share(settings: dict[str, Any], shares: Mapping[float, float]) -> dict[str, Any]:
+    """The settings of an evaluation, with the snapshot as this arm has it."""
+    share = settings.get("snapshot")
+    return settings if share is None else {**settings, "snapshot": shares.get(share, share)}
 
 
 def _check_distinct(sweep: SweepFile, arms: list[_Arm], configs: list[list[dict[str, Any]]]) -> None:
