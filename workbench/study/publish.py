@@ -9,11 +9,14 @@ from workbench.study.files import write_text
 from workbench.study.page import page
 from workbench.study.plan import Plan
 from workbench.study.results import COMPLETE, collect
-from workbench.study.tables import Table, build_table, latex, markdown, summary_csv, values_csv, web
+from workbench.study.tables import Table, build_table, effects_csv, latex, markdown, summary_csv, values_csv, web
 
 
 def publish(plan: Plan, root: Path) -> Table:
-    """Write table.{md,csv,tex,html}, values.csv, figures/ and report.html into `root`; returns the table."""
+    """Write table.{md,csv,tex,html}, values.csv, figures/ and report.html into `root`; returns the table.
+
+    A factorial has effects.csv as well.
+    """
     values = collect(plan, root)
     table = build_table(plan, values)
     for name, text in (
@@ -22,6 +25,7 @@ def publish(plan: Plan, root: Path) -> Table:
         ("table.tex", latex(table)),
         ("table.html", web(table)),
         ("values.csv", values_csv(plan, values)),
+        *([("effects.csv", effects_csv(table))] if table.effects else []),
     ):
         write_text(root / name, text)
     figures = draw(plan, table, root, values) if any(value.status == COMPLETE for value in values) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.study.figures.differences import paired_dots
+from workbench.study.figures.differences import effect_dots, paired_dots
 from workbench.study.figures.guidance import guidance_curves
 from workbench.study.figures.lines import against_passes, against_steps
 from workbench.study.figures.samples import compose, sample_strips
@@ -38,6 +38,15 @@ def draw(plan: Plan, table: Table, root: Path, values: Sequence[Value] | None = 
                 f"{objective}{where}: paired difference of each row to {table.baseline}; circles: seeds; diamond: "
                 f"mean, filled where the interval excludes zero (blue: better, red: worse); bars: {bars}; {based}."
             )
+            drawn.append(Drawn(save(canvas, folder / f"{name}.png"), caption))
+    for index, under in enumerate(dict.fromkeys(effect.under for effect in table.effects)):
+        if canvas := effect_dots(table, under, len(plan.seeds)):
+            caption = (
+                f"{objective}{f' ({under})' if under else ''}: main effects, each averaged over all combinations of "
+                f"the other factors, and interactions (×); diamond filled where the interval excludes zero (blue: "
+                f"better, red: worse); bars: {bars}; {based}."
+            )
+            name = "effects" if index == 0 else f"effects-{index}"
             drawn.append(Drawn(save(canvas, folder / f"{name}.png"), caption))
     for column in table.columns:
         if canvas := against_steps(plan, table, values, column.metric):

@@ -15,6 +15,7 @@ from workbench.study.figures.style import (
     interval_words,
     plain,
 )
+from workbench.study.statistics import improves
 from workbench.study.tables import Block, Table
 
 if TYPE_CHECKING:
@@ -73,6 +74,40 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
     axes.set_ylim(-0.7, len(compared) - 0.3)
     words = f"{conditions(table, column.metric, seeds)}; bars: {interval_words(seeds)}"
     axes.set_title(plain(" · ".join(filter(None, (block.title, words)))), fontsize=8, loc="left", color="0.3")
+    return figure
+
+
+def effect_dots(table: Table, under: str, seeds: int) -> Canvas | None:
+    """Main effects and, below a line, interactions of a factorial on its objective: means and intervals.
+
+    Colours as for `paired_dots`. None where the table has no effects under this evaluation.
+    """
+    column = table.columns[0]
+    shown = [e for e in table.effects if e.metric == column.metric and e.under == under]
+    if not shown:
+        return None
+    figure, axes = canvas(7.0, 1.3 + 0.3 * len(shown))
+    direction = "min" if column.direction == "zero" else column.direction
+    for height, effect in enumerate(reversed(shown)):
+        comparison = effect.comparison
+        sure = comparison.excludes_zero
+        colour = GREY if not sure else BETTER if improves(comparison.difference, direction) else WORSE
+        if comparison.low is not None and comparison.high is not None:
+            axes.plot([comparison.low, comparison.high], [height, height], color=colour, linewidth=2.2)
+        axes.plot(
+            [comparison.difference], [height], "D",
+            color=colour, markersize=7, markerfacecolor=colour if sure else "white", markeredgewidth=1.4,
+        )  # fmt: skip
+    interactions = sum(effect.order > 1 for effect in shown)
+    if 0 < interactions < len(shown):
+        axes.axhline(interactions - 0.5, color=PALE, linewidth=0.9)
+    axes.axvline(0, color="black", linewidth=0.9)
+    axes.grid(axis="x", color=PALE, linewidth=0.5)
+    axes.set_yticks(range(len(shown)), [plain(effect.name) for effect in reversed(shown)])
+    axes.set_xlabel(plain(f"effect on {column.metric} ({better_word(column.direction)})"))
+    axes.set_ylim(-0.7, len(shown) - 0.3)
+    words = f"{conditions(table, column.metric, seeds)}; bars: {interval_words(seeds)}"
+    axes.set_title(plain(" · ".join(filter(None, (under, words)))), fontsize=8, loc="left", color="0.3")
     return figure
 
 

@@ -10,6 +10,7 @@ from workbench.study.plan import Plan, Row
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, PRUNED, Value
 from workbench.study.statistics import compare, gap_closed, holm, improves, mean, percent_of
 from workbench.study.sweep_file import Levels
+from workbench.study.tables.effects import effects
 from workbench.study.tables.model import Block, Column, Figure, Line, Table
 
 
@@ -18,7 +19,10 @@ def build_table(plan: Plan, values: Sequence[Value]) -> Table:
     columns = tuple(_column(plan, metric, values) for metric in plan.metrics)
     blocks = tuple(_block(plan, levels, values) for levels in plan.evaluations)
     notes = _notes(plan, blocks, columns)
-    return Table(plan.study, plan.question, plan.baseline, columns, blocks, notes, plan.primary, plan.columns)
+    return Table(
+        plan.study, plan.question, plan.baseline, columns, blocks, notes, plan.primary, plan.columns,
+        effects(plan, values),
+    )  # fmt: skip
 
 
 def _column(plan: Plan, metric: str, values: Sequence[Value]) -> Column:

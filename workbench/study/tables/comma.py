@@ -45,6 +45,23 @@ def summary_csv(table: Table) -> str:
     return _write(SUMMARY, rows)
 
 
+EFFECTS = (
+    "effect", "order", "under", "metric", "direction", "difference", "low", "high", "better", "compared", "p", "p_holm",
+    "p_equivalent",
+)  # fmt: skip
+
+
+def effects_csv(table: Table) -> str:
+    """One line for each main effect (order 1) and interaction (order 2) of a factorial, and each metric."""
+    directions = {column.metric: column.direction for column in table.columns}
+    rows: list[list] = []
+    for effect in table.effects:
+        c = effect.comparison
+        known = [c.difference, c.low, c.high, c.better, c.n, c.p, effect.p_holm, c.p_equivalent]
+        rows.append([effect.name, effect.order, effect.under, effect.metric, directions[effect.metric], *known])
+    return _write(EFFECTS, rows)
+
+
 def values_csv(plan: Plan, values: Sequence[Value]) -> str:
     """One line for each row, evaluation and seed, with every metric that any evaluation wrote."""
     metrics = list(plan.metrics) + sorted({name for value in values for name in value.metrics} - set(plan.metrics))

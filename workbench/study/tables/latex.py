@@ -8,7 +8,7 @@ from workbench.study.tables.model import Table
 _MARKS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", words.MINUS: "$-$", "±": r"$\pm$",
-    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$",
+    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$", "×": r"$\times$",
     "†": r"\textdagger{}", "→": r"$\rightarrow$", "…": r"\dots{}", "–": "--",
 }  # fmt: skip
 
@@ -28,12 +28,13 @@ def latex(table: Table) -> str:
             out += [" & ".join(_text(line[i]) for i in columns) + r" \\" for line in lines]
         out += [r"\bottomrule", r"\end{tabular}"]
     out += [f"% {_escape(note)}" for note in (table.question, *table.notes) if note]
-    if primary := words.primary_rows(table):
-        out += ["", "% Primary outcomes", r"\begin{tabular}{lllrlr}", r"\toprule"]
-        out += [" & ".join(words.PRIMARY_HEAD) + r" \\", r"\midrule"]
-        out += [" & ".join(_text(text) for text in row) + r" \\" for row in primary]
+    for part in words.further(table):
+        aligned = "".join("r" if is_number else "l" for is_number in part.is_number)
+        out += ["", f"% {part.title}", rf"\begin{{tabular}}{{{aligned}}}", r"\toprule"]
+        out += [" & ".join(part.head) + r" \\", r"\midrule"]
+        out += [" & ".join(_text(text) for text in row) + r" \\" for row in part.rows]
         out += [r"\bottomrule", r"\end{tabular}"]
-        out += [f"% {_escape(note)}" for note in words.primary_notes(table)]
+        out += [f"% {_escape(note)}" for note in part.notes]
     return "\n".join(out) + "\n"
 
 

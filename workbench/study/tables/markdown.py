@@ -19,12 +19,12 @@ def markdown(table: Table) -> str:
             rows += [[_text(line[i]) for i in columns] for line in lines]
             parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
     parts.append("\n".join(f"- {_escape(note)}" for note in table.notes) + "\n")
-    if primary := words.primary_rows(table):
-        parts.append("#### Primary outcomes\n")
-        rows = [list(words.PRIMARY_HEAD), ["---", "---", "---", "---:", "---", "---:"]]
-        rows += [[_text(text) for text in row] for row in primary]
+    for part in words.further(table):
+        parts.append(f"#### {part.title}\n")
+        rows = [list(part.head), ["---:" if is_number else "---" for is_number in part.is_number]]
+        rows += [[_text(text) for text in row] for row in part.rows]
         parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
-        parts.append("\n".join(f"- {_escape(note)}" for note in words.primary_notes(table)) + "\n")
+        parts.append("\n".join(f"- {_escape(note)}" for note in part.notes) + "\n")
     return "\n".join(parts)
 
 

@@ -75,6 +75,18 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What a factor, or two together, do on average over the combinations of the others: see effects.py."""
+
+    under: str  # 'steps = 3', or ''
+    name: str  # 'shift = scale', 'shift = scale × trajectory = forward'
+    metric: str
+    order: int  # 1: a main effect; 2: an interaction
+    comparison: Comparison
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
 class Table:
     """A whole table."""
 
@@ -86,3 +98,4 @@ class Table:
     notes: tuple[str, ...]
     primary: Mapping[str, str] = field(default_factory=dict)  # row -> its primary metric
     facts: tuple[str, ...] = ()  # names of the columns behind the metrics, see study/facts.py
+    effects: tuple[Effect, ...] = ()  # of a factorial, for every metric

@@ -25,21 +25,21 @@ def terminal(table: Table, blocks: int | None = None) -> Group:
         parts.append(Text(f"and {len(table.blocks) - len(shown)} more evaluations in table.md", style="dim"))
     else:
         parts += [Text(printable(f"· {note}"), style="dim") for note in table.notes]
-    if primary := words.primary_rows(table):
-        parts.append(_primary(primary))
-        parts += [Text(printable(f"· {note}"), style="dim") for note in words.primary_notes(table)]
+    for part in words.further(table):
+        parts.append(_further(part))
+        parts += [Text(printable(f"· {note}"), style="dim") for note in part.notes]
     return Group(*parts)
 
 
-def _primary(rows: list[list[words.Text]]) -> RichTable:
+def _further(part: words.Further) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    grid = RichTable(title="Primary outcomes", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for head in words.PRIMARY_HEAD:
-        grid.add_column(head, justify="right" if head in ("difference", "p") else "left")
-    for row in rows:
+    grid = RichTable(title=part.title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for head, is_number in zip(part.head, part.is_number, strict=True):
+        grid.add_column(head, justify="right" if is_number else "left")
+    for row in part.rows:
         grid.add_row(*(Text(printable(text.main), style="bold" if text.bold else "") for text in row))
     return grid
 

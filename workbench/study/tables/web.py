@@ -26,13 +26,13 @@ def web(table: Table) -> str:
             out.append("</tbody></table>")
             caption = ""
     out.append(_notes(table.notes))
-    if primary := words.primary_rows(table):
-        heads = "".join(f"<th>{escape(word)}</th>" for word in words.PRIMARY_HEAD)
-        out.append(f"<table><caption>Primary outcomes</caption><thead><tr>{heads}</tr></thead><tbody>")
-        for name, *rest in primary:
+    for part in words.further(table):
+        heads = "".join(f"<th>{escape(word)}</th>" for word in part.head)
+        out.append(f"<table><caption>{escape(part.title)}</caption><thead><tr>{heads}</tr></thead><tbody>")
+        for name, *rest in part.rows:
             cells = "".join(f"<td>{_text(text)}</td>" for text in rest)
             out.append(f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>')
-        out += ["</tbody></table>", _notes(words.primary_notes(table))]
+        out += ["</tbody></table>", _notes(part.notes)]
     return "\n".join(out) + "\n"
 
 

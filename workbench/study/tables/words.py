@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from workbench.study.facts import FACTS
 from workbench.study.statistics import Comparison
 from workbench.study.tables.model import Column, Figure, Line, Table
-from workbench.study.tables.primary import BETTER, WORSE, outcomes
+from workbench.study.tables.primary import BETTER, WORSE, outcomes, verdict
 
 MINUS = "−"
 PRIMARY = "†"  # behind a row's primary metric
@@ -114,13 +114,25 @@ def difference(comparison: Comparison, decimals: int) -> str:
     return text + (" ≈" if comparison.p_equivalent is not None and comparison.p_equivalent < 0.05 else "")
 
 
-PRIMARY_HEAD = ("primary outcome", "under", "metric", "difference", "verdict", "p")
+@dataclass(frozen=True)
+class Further:
+    """A table below the main one. The first column and those that hold words stand left, numbers right."""
+
+    title: str
+    head: tuple[str, ...]
+    is_number: tuple[bool, ...]
+    rows: list[list[Text]]
+    notes: list[str]
 
 
-def primary_rows(table: Table) -> list[list[Text]]:
-    """One row of texts for each primary outcome, as many as PRIMARY_HEAD; none where the file names none."""
+def further(table: Table) -> list[Further]:
+    """Primary outcomes where the file names any; main effects and interactions of a factorial."""
+    return [part for part in (_primary(table), _effects(table)) if part.rows]
+
+
+def _primary(table: Table) -> Further:
     decimals = {column.metric: column.decimals for column in table.columns}
-    return [
+    rows = [
         [
             Text(outcome.line.row.label),
             Text(outcome.block.title),
@@ -131,14 +143,38 @@ def primary_rows(table: Table) -> list[list[Text]]:
         ]
         for outcome in outcomes(table)
     ]
-
-
-def primary_notes(table: Table) -> list[str]:
-    """What has to be said below the primary outcomes."""
     lines = [line for block in table.blocks for line in block.lines]
     label = next((line.row.label for line in lines if line.row.name == table.baseline), table.baseline)
-    return [
+    notes = [
         f"One metric a switch, named in the sweep file before it ran. Difference: row {MINUS} {label}.",
         "Verdict: better or worse where the 95 % interval of the paired difference excludes zero; inert: equal bit for "
         "bit. p: after Holm's correction over the primary outcomes of the same evaluation alone.",
     ]
+    head = ("primary outcome", "under", "metric", "difference", "verdict", "p")
+    return Further("Primary outcomes", head, (False, False, False, True, False, True), rows, notes)
+
+
+def _effects(table: Table) -> Further:
+    """Of the objective; table.csv's neighbour effects.csv has those of every metric."""
+    column = table.columns[0]
+    rows = [
+        [
+            Text(effect.name),
+            Text(effect.under),
+            Text(difference(effect.comparison, column.decimals)),
+            Text(found, bold=found in (BETTER, WORSE)),
+            Text(p_value(effect.p_holm)),
+        ]
+        for effect in table.effects
+        if effect.metric == column.metric
+        for found in [verdict(effect.comparison, "min" if column.direction == "zero" else column.direction)]
+    ]
+    notes = [
+        f"{column.metric}. Main effect: what a level changes against the baseline's, averaged over all combinations "
+        "of the other factors, by seed.",
+        "Interaction (×): half of how much the effect of the one differs beside the other from its effect without; at "
+        "zero the two just add up, and worse means worse than that.",
+        "Intervals, seeds and verdicts as above; p: after Holm's correction over the effects of the same evaluation.",
+    ]
+    head = ("effect", "under", "difference", "verdict", "p")
+    return Further("Main effects and interactions", head, (False, False, True, False, True), rows, notes)
