@@ -74,7 +74,7 @@ def _samples(plan: Plan, root: Path, folder: Path) -> list[Drawn]:
         if not strips:
             continue
         path = folder / ("samples.png" if index == 0 else f"samples-{index}.png")
-        write_bytes(path, compose(strips))
+        write_bytes(path, compose(strips, levels))
         where = ", ".join(f"{factor} = {level}" for factor, level in levels.items())
         names = ", ".join(label for label, _ in strips)
         caption = (

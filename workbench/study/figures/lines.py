@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 LOG_RATIO = 3.0  # of the largest to the smallest value: beyond it small differences need a logarithmic axis
 DODGE = 0.3  # of the distance between two ticks: the bars of a tick stand within
+LETTER, SHORT = 0.065, 24  # inches of a letter in the legend; letters for which the usual width has room
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,9 @@ def _lines(
     plan: Plan, table: Table, metric: str, series: Mapping[str, list[Point]], flat: Mapping[str, float], dodge: bool
 ) -> tuple[Canvas, Any]:
     """The baseline black, the best arms and those furthest from it in colour, the others pale; references grey."""
-    figure, axes = canvas(7.2, 4.2)
     rows = {row.name: row for row in plan.rows}
+    longest = max(len(plain(rows[name].label)) for name in series)
+    figure, axes = canvas(7.2 + max(0.0, LETTER * (longest - SHORT)), 4.2)  # the legend takes nothing from the axes
     column = next(column for column in table.columns if column.metric == metric)
     coloured = _coloured(plan, series, column.direction)
     arms = [name for name in series if rows[name].kind == "arm"]

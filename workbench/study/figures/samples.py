@@ -44,12 +44,17 @@ def _is_grid(path: Path) -> bool:
         return False
 
 
-def compose(strips: Sequence[tuple[str, Path]]) -> bytes:
-    """The first row of tiles of each grid with its label to the left; above each column its prompt, if they agree."""
+def compose(strips: Sequence[tuple[str, Path]], levels: Levels | None = None) -> bytes:
+    """The first row of tiles of each grid with its label to the left; above each column its prompt, if they agree.
+
+    levels: of the evaluation that all were drawn under; they stand in the corner.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     font, small = ImageFont.load_default(size=LABEL), ImageFont.load_default(size=PROMPT)
-    margin = 10 + max(int(font.getlength(label)) for label, _ in strips)
+    corner = [f"{factor} = {level}" for factor, level in (levels or {}).items()]
+    widths = [font.getlength(label) for label, _ in strips] + [small.getlength(line) for line in corner]
+    margin = 10 + int(max(widths))
     rows, prompts = [], []
     for label, path in strips:
         with Image.open(path, formats=["PNG"]) as opened:
@@ -59,10 +64,13 @@ def compose(strips: Sequence[tuple[str, Path]]) -> bytes:
         rows.append((label, image.crop((0, 0, image.width, min(image.height, tile)))))
     tile = rows[0][1].height
     heads = _heads(prompts, small, tile)
-    top = 4 + LINE * max((len(lines) for lines in heads), default=0) + (4 if heads else 0)
+    most = max(len(lines) for lines in [*heads, corner])
+    top = 4 + LINE * most + (4 if most else 0)
     width = margin + max(image.width for _, image in rows)
     sheet = Image.new("RGB", (width, top + sum(image.height + GAP for _, image in rows)), "white")
     pen = ImageDraw.Draw(sheet)
+    for number, line in enumerate(corner):
+        pen.text((2, 2 + number * LINE), line, fill="#333333", font=small)
     for column, lines in enumerate(heads):
         for number, line in enumerate(lines):
             pen.text((margin + column * (tile + GAP), 2 + number * LINE), line, fill="#333333", font=small)
