@@ -112,3 +112,9 @@ def share_of_updates(config: Mapping[str, Any], share: float) -> float:
         low, high = (middle, high) if training_passes(config, middle) <= most else (low, middle - 1)
     # Six digits are what a snapshot's name has; rounded up, so that its share rounded down is this update.
     return share if snapshot_update(share, updates) == low else math.ceil(1e6 * low / updates) / 1e6
+
+
+def at_share(settings: dict[str, Any], shares: Mapping[float, float]) -> dict[str, Any]:
+    """The settings of an evaluation with the snapshot as an arm has it. shares: in the file -> of the arm's updates."""
+    share = settings.get("snapshot")
+    return settings if share is None else {**settings, "snapshot": shares.get(share, share)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.study import asset_hashes
-from workbench.study.budget import within_budget
+from workbench.study.budget import at_share, within_budget
 from workbench.study.designs import DESIGNS
 from workbench.study.designs.base import completed
 from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, data_without_later, digest, without_later
@@ -194,7 +194,7 @@ class _Planner:
         # What the file calls a share of the budget -> what it is of this arm's updates.
         shares = dict(zip(*(config["train"].get("snapshots") or [] for config in (kept, trained)), strict=True))
         self._shares[arm.row.name] = shares
-        return [{**trained, "evaluation": _at_share(settings, shares)} for settings in known]
+        return [{**trained, "evaluation": at_share(settings, shares)} for settings in known]
 
     def _parse(self, row: Row, overrides: Overrides) -> dict[str, Any]:
         try:
@@ -338,12 +338,6 @@ class _Planner:
                 "distance "
                 "depends on the number: give all rows the same evaluation.num_images."
             )
-
-
-def _at_share(settings: dict[str, Any], shares: Mapping[float, float]) -> dict[str, Any]:
-    """The settings of an evaluation, with the snapshot as this arm has it."""
-    share = settings.get("snapshot")
-    return settings if share is None else {**settings, "snapshot": shares.get(share, share)}
 
 
 def _check_distinct(sweep: SweepFile, arms: list[_Arm], configs: list[list[dict[str, Any]]]) -> None:
