@@ -51,14 +51,14 @@ def test_fifty_trials_of_two_ranks_are_pruned_alike(tmp_path: Path, counted: Cal
 
 
 @pytest.mark.slow
-def test_fifty_real_trainings_of_two_ranks_are_pruned_alike(
+def test_twenty_real_trainings_of_two_ranks_are_pruned_alike(
     tmp_path: Path,
     tiny_teacher_path: Path,
     tiny_clip_path: Path,  # noqa: F811
     counted: Callable[[str], None],
 ) -> None:
     """Ranks that Lightning starts, which evaluate together at half of their training."""
-    trials = count("REAL_RANK_TRIALS", 50)
+    trials = count("REAL_RANK_TRIALS", 20)
     pruner = {"class_path": "MedianPruner", "n_startup_trials": 4}
     found = two_ranks(tmp_path, tiny_teacher_path, tiny_clip_path, trials, pruner)
     assert len(found) == trials and {one.state for one in found} == {"complete", "pruned"}
