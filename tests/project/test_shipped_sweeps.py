@@ -59,6 +59,9 @@ def test_the_methods_train_what_their_searches_found() -> None:
     levels.pop("score-difference")  # not searched, which the file says
     adversarial, plain = levels.pop("imagine-flash-adversarial"), levels["imagine-flash"]
     assert {key for key in plain if adversarial[key] != plain[key]} == {"model.losses.adversarial"}
+    for steps in (1, 2, 3):
+        own = levels.pop(f"imagine-flash-{steps}")
+        assert own == {**plain, "model.num_steps": steps}
     assert set(levels) == set(TUNED)
     for level, tuned in TUNED.items():
         folder = root / "results" / "reference" / f"tune_{tuned}"
