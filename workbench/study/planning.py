@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from workbench.study.budget import at_share, within_budget
 from workbench.study.designs import DESIGNS
 from workbench.study.designs.base import completed
 from workbench.study.digest import EVALUATION_VERSION, TRAINING_VERSION, data_without_later, digest, without_later
+from workbench.study.distinct import check_distinct
 from workbench.study.errors import SweepError, did_you_mean
 from workbench.study.names import slug
 from workbench.study.overrides import merged
 from workbench.study.plan import Cell, Entry, Plan, Row, Task
 from workbench.study.primary import primary_of_rows
 from workbench.study.reading import as_name
+from workbench.study.restriction import check_baseline, is_scored
 from workbench.study.selecting import keeping
 from workbench.study.sweep_file import Levels, Overrides, SweepFile
 
@@ -47,8 +49,10 @@ def make_plan(sweep: SweepFile, resolve: Resolve, reads_images: ReadsImages | No
             f"{sweep.path}: {len(arms)} arms x {len(sweep.seeds)} seeds are more than {MAX_CELLS:,} cells."
         )
     planner = _Planner(sweep, resolve)
+    base = next(arm.row for arm in arms if arm.row.name == baseline)
+    check_baseline(sweep.only_at, base, planner.evaluations, sweep.path)
     configs = [planner.arm(arm) for arm in arms]
-    _check_distinct(sweep, arms, configs)
+    check_distinct(sweep, [arm.row for arm in arms], configs, planner.evaluations)
     for reference, overrides in sweep.references.items():
         planner.reference(reference, overrides)
     for seed in sweep.seeds:  # seed-major: stopped early, the table is balanced
@@ -258,6 +262,8 @@ class _Planner:
     def train(self, arm: _Arm, seed: int, by_evaluation: list[dict[str, Any]]) -> None:
         """Add the entries of an arm for one seed."""
         for levels, config in zip(self.evaluations, by_evaluation, strict=True):
+            if not is_scored(self.sweep.only_at, arm.row, levels):
+                continue
             seeded = {**config, "seed": seed}
             assets = self._hashed(asset_hashes.training_assets, config)
             self.assets.update(assets)
@@ -340,25 +346,6 @@ class _Planner:
             )
 
 
-def _check_distinct(sweep: SweepFile, arms: list[_Arm], configs: list[list[dict[str, Any]]]) -> None:
-    """No two arms are the same experiment, and no two evaluations are the same for every arm."""
-    seen: dict[str, Row] = {}
-    for arm, by_evaluation in zip(arms, configs, strict=True):
-        key = digest(by_evaluation)
-        if key in seen:
-            raise SweepError(_sameness(sweep, seen[key], arm.row))
-        seen[key] = arm.row
-    for factor in sweep.evaluate:
-        for level in list(factor.levels)[1:]:
-            first = next(iter(factor.levels))
-            if all(_same_settings(by_evaluation, sweep, factor.name, first, level) for by_evaluation in configs):
-                raise SweepError(
-                    f"{sweep.path}, evaluate.{factor.name}: {first} and {level} give the same evaluation for every "
-                    "arm. "
-                    "A level that changes nothing is a mistake: remove it."
-                )
-
-
 def _evaluations(sweep: SweepFile) -> list[dict[str, str]]:
     """All combinations of the evaluation's levels; a conditional factor exists only under its parent's level."""
     found: list[dict[str, str]] = [{}]
@@ -369,28 +356,3 @@ def _evaluations(sweep: SweepFile) -> list[dict[str, str]]:
             for chosen in ([{factor.name: level} for level in factor.levels] if factor.exists(levels) else [{}])
         ]
     return found
-
-
-def _same_settings(configs: list[dict[str, Any]], sweep: SweepFile, factor: str, a: str, b: str) -> bool:
-    levels = _evaluations(sweep)
-    return _select(configs, levels, factor, a) == _select(configs, levels, factor, b)
-
-
-def _select(configs: list[dict[str, Any]], levels: Iterable[Levels], factor: str, level: str) -> list[str]:
-    return [
-        digest(config["evaluation"])
-        for config, chosen in zip(configs, levels, strict=True)
-        if chosen.get(factor) == level
-    ]
-
-
-def _sameness(sweep: SweepFile, first: Row, second: Row) -> str:
-    changed = [name for name in second.levels if first.levels.get(name) != second.levels[name]]
-    if second.name not in sweep.arms and len(changed) == 1 and set(first.levels) == set(second.levels):
-        name = changed[0]
-        return (
-            f"{sweep.path}, factors.{name}.{second.levels[name]}: changes nothing. The resolved configuration is "
-            "that of "
-            f"the level {first.levels[name]}. Remove it, or mend its overrides."
-        )
-    return f"{sweep.path}: the arms {first.label!r} and {second.label!r} are the same experiment. Remove one of them."

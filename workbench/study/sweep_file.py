@@ -18,6 +18,7 @@ from workbench.study.names import slug
 from workbench.study.overrides import overlap
 from workbench.study.primary import parse_primary
 from workbench.study.reading import as_name, read_yaml
+from workbench.study.restriction import OnlyAt, parse_only_at
 from workbench.study.selecting import Select, parse_select
 
 KEYS = (
@@ -35,6 +36,7 @@ KEYS = (
     "primary",
     "budget",
     "select",
+    "only_at",
     "columns",
     "run",
 )
@@ -91,6 +93,7 @@ class SweepFile:
     budget: float | None = None  # network passes of every training
     select: Select | None = None  # how a cell's checkpoint is chosen
     columns: tuple[str, ...] = ()  # facts of a row beside its metrics
+    only_at: OnlyAt = field(default_factory=dict)  # arms that are scored under some evaluations alone
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -148,6 +151,7 @@ def parse_sweep(raw: Mapping[str, Any], path: Path, evaluated: bool = True) -> S
         budget=parse_budget(raw.get("budget"), path),
         select=parse_select(raw.get("select"), metrics, path),
         columns=parse_columns(raw.get("columns"), path),
+        only_at=parse_only_at(raw.get("only_at"), factors, arms, evaluate, path),
     )
     try:
         there = sweep.base.is_file()

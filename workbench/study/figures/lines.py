@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.study.facts import trained_passes
@@ -58,7 +58,8 @@ def point(x: float, values: Sequence[float]) -> Point | None:
 def against_steps(plan: Plan, table: Table, values: Sequence[Value], metric: str) -> Canvas | None:
     """Over the numbers of inference steps, where the study evaluates more than one; the teacher and real images too.
 
-    Only evaluations that differ from the first one in nothing but the steps are shown.
+    Only evaluations that differ from the first one in nothing but the steps are shown. Arms of one method with a
+    student for each number of steps are one line: see `_joined`.
     """
     chosen = _steps(plan)
     if len(chosen) < 2:
@@ -79,11 +80,37 @@ def against_steps(plan: Plan, table: Table, values: Sequence[Value], metric: str
             series[row.name] = points
     if not series:
         return None
+    plan, series = _joined(plan, series)
     figure, axes = _lines(plan, table, metric, series, flat, dodge=True)
     axes.set_xticks(range(len(ticks)), [str(steps) for steps in ticks])
     axes.set_xlim(-0.5, len(ticks) - 0.5)
     axes.set_xlabel("inference steps")
     return figure
+
+
+def _joined(plan: Plan, series: Mapping[str, list[Point]]) -> tuple[Plan, dict[str, list[Point]]]:
+    """Arms x-4, x-3, x-2 that are scored at 4, 3 and 2 steps alone become one row x, "... (a student each)"."""
+    own = {}  # row -> its one number of steps
+    for row in plan.rows:
+        steps = {entry.num_inference_steps for entry in plan.of(row.name)}
+        if row.kind == "arm" and len(steps) == 1 and row.name.endswith(f"-{next(iter(steps))}"):
+            own[row.name] = f"-{next(iter(steps))}"
+    families: dict[str, list[Row]] = {}
+    for row in plan.rows:
+        if row.name in own and row.name in series:
+            families.setdefault(row.name.removesuffix(own[row.name]), []).append(row)
+    found, rows = dict(series), []
+    for row in plan.rows:
+        family = row.name.removesuffix(own[row.name]) if row.name in own else ""
+        members = families.get(family, [])
+        if len(members) < 2:
+            rows.append(row)
+        elif row == members[0]:
+            label = f"{row.label.removesuffix(own[row.name])} (a student each)"
+            name = f"{family} (a student each)"  # which no arm can be called
+            rows.append(replace(row, name=name, label=label))
+            found[name] = sorted((p for member in members for p in found.pop(member.name)), key=lambda p: p.x)
+    return replace(plan, rows=tuple(rows)), found
 
 
 def against_passes(plan: Plan, table: Table, values: Sequence[Value], metric: str) -> Canvas | None:
@@ -179,7 +206,7 @@ def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> 
 
     Places are counted: the passes of a quarter of one method's training are not those of another's.
     """
-    base = [p.mean for p in series.get(plan.baseline, [])]
+    base = series.get(plan.baseline, [])
     arms = [row.name for row in plan.rows if row.kind == "arm" and row.name != plan.baseline and row.name in series]
     if len(arms) <= MOST_COLOURED:
         return arms
@@ -188,8 +215,10 @@ def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> 
         return {"min": value, "max": -value}.get(direction, abs(value))
 
     def distance(name: str) -> float:
-        pairs = zip(series[name], base, strict=False)
-        return max((abs(p.mean - b) / abs(b) for p, b in pairs if b), default=0.0)
+        mine = {p.x: p for p in series[name]}
+        same = [(mine[b.x], b) for b in base if b.x in mine]
+        pairs = same or list(zip(series[name], base, strict=False))
+        return max((abs(p.mean - b.mean) / abs(b.mean) for p, b in pairs if b.mean), default=0.0)
 
     here = [[(badness(series[name][i].mean), name) for name in arms if i < len(series[name])] for i in range(len(base))]
     best = [min(found)[1] for found in here if found]

@@ -38,9 +38,12 @@ def _column(plan: Plan, metric: str, values: Sequence[Value]) -> Column:
 def _block(plan: Plan, levels: Levels, values: Sequence[Value]) -> Block:
     here = [value for value in values if value.entry.evaluation == levels]
     by_row = {row.name: [value for value in here if value.entry.row == row.name] for row in plan.rows}
+    scored = {entry.row for entry in plan.entries if entry.evaluation == levels}
     lines = []
     for row in plan.rows:
         mine = by_row[row.name]
+        if not mine and row.name not in scored:
+            continue  # an arm that is scored elsewhere
         if row.kind == "reference" and any(_repeats(plan, value, levels, values) for value in mine):
             continue  # the teacher at 25 steps is the same under every evaluation: once is enough
         figures = {metric: _figure(plan, metric, mine, by_row[plan.baseline], here, values) for metric in plan.metrics}
@@ -58,7 +61,7 @@ def _block(plan: Plan, levels: Levels, values: Sequence[Value]) -> Block:
                 pruned=tuple(value.note for value in mine if value.status == PRUNED),
             )
         )
-    family = sum(row.kind == "arm" for row in plan.rows) - 1
+    family = sum(line.row.kind == "arm" for line in lines) - 1
     return Block(levels, _corrected(plan, lines), family)
 
 
@@ -164,7 +167,9 @@ def _notes(plan: Plan, blocks: Sequence[Block], columns: Sequence[Column]) -> tu
         )
         if any(f.comparison and f.comparison.low is None for line in lines for f in line.figures.values()):
             notes.append("n/a: the difference is the same in every seed, so that it has no interval and no test.")
-        notes.append(f"p: paired t test, after Holm's correction over {blocks[0].family} rows of the block.")
+        families = {block.family for block in blocks}
+        rows = f"{families.pop()} rows" if len(families) == 1 else "the rows"
+        notes.append(f"p: paired t test, after Holm's correction over {rows} of the block.")
         if any(
             f.comparison and f.comparison.p_equivalent is not None and f.comparison.p_equivalent < 0.05
             for line in lines
