@@ -25,22 +25,15 @@ def test_the_methods_are_tuned_alike() -> None:
     searches = {path.stem: read_search(path) for path in SWEEPS if path.stem.startswith("tune_")}
     assert len(searches) == 7
     same = {
-        (s.trials, tuple(s.objectives.items()), repr(s.sampler), s.seed, s.sweep.budget, len(s.start),
-         s.sweep.set["evaluation.num_inference_steps"], s.sweep.set["evaluation.num_images"])
+        (s.trials, tuple(s.objectives.items()), repr(s.sampler), repr(s.pruner), s.intermediate, s.seed,
+         s.sweep.budget, len(s.start), s.sweep.set["evaluation.num_inference_steps"],
+         s.sweep.set["evaluation.num_images"])
         for s in searches.values()
     }  # fmt: skip
     assert len(same) == 1
-    pruned = {
-        "tune_method",
-        "tune_forward",
-        "tune_add",
-    }  # the others were searched again, without one and from lower on
-    assert len({(repr(searches[name].pruner), searches[name].intermediate) for name in pruned}) == 1
-    for name, search in searches.items():
-        assert (search.pruner is not None) == (name in pruned)
+    for search in searches.values():
         shared = {p.name: p.words() for p in search.space.parameters if p.name in ("learning_rate", "ema", "guidance")}
-        rates = "0.0001 to 0.002 (log)" if name in pruned else "3e-05 to 0.002 (log)"
-        assert shared == {"learning_rate": rates, "ema": "0.8 to 0.97", "guidance": "1 to 3.5"}
+        assert shared == {"learning_rate": "0.0001 to 0.002 (log)", "ema": "0.8 to 0.97", "guidance": "1 to 3.5"}
 
 
 TUNED = {"imagine-flash": "method", "forward": "forward", "add": "add", "lcm": "lcm", "dmd2": "dmd2"} | {
