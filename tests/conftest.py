@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 # No deadline: a busy machine is no failure. Derandomised: the same examples everywhere, so a red run can be repeated.
 settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("workbench")
-_ALONE = pytest.StashKey[bool]()
+ALONE = pytest.StashKey[bool]()  # whether the tests have a network of their own
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test may leave the machine, nor may a process that it starts."""
-    config.stash[_ALONE] = leave_network()
+    config.stash[ALONE] = leave_network()
     stay_offline()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """How the tests are held to this machine."""
-    alone = "a namespace with loopback alone" if config.stash[_ALONE] else "Python is held to loopback by an audit hook"
+    alone = "a namespace with loopback alone" if config.stash[ALONE] else "Python is held to loopback by an audit hook"
     return f"network: {alone}"
 
 

@@ -6,6 +6,7 @@ not see: where the kernel allows it the tests have a network namespace of their 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -41,18 +42,20 @@ def leave_network() -> bool:
 
     if not sys.platform.startswith("linux"):
         return False
-    if [name for _, name in socket.if_nameindex()] == ["lo"]:
-        return True
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/self/ns/net") as old:
-        if libc.unshare(_NEW_NETWORK):
-            return False
-        try:
+    if [name for _, name in socket.if_nameindex()] == ["lo"]:  # somebody has moved us, or the process above
+        with contextlib.suppress(OSError):
             _start_loopback()
-        except OSError:
-            if libc.setns(old.fileno(), _NEW_NETWORK):
-                raise
-            return False
+    else:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/self/ns/net") as old:
+            if libc.unshare(_NEW_NETWORK):
+                return False
+            try:
+                _start_loopback()
+            except OSError:
+                if libc.setns(old.fileno(), _NEW_NETWORK):
+                    raise
+                return False
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # gloo asks for this host's name otherwise, whose address is not here
     return True
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from workbench.files import ReadingError
 
+MAX_MEMBERS = 20_000  # of an archive: a tensor is one, Stable Diffusion XL with an optimiser's state has some 5,000
+
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors by name, metadata) of a safetensors file, on the CPU.
@@ -90,6 +92,8 @@ def _check_archive(path: Path) -> None:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ReadingError(f"{path}: is no whole archive ({_first_line(error)}).") from error
+    if len(members) > MAX_MEMBERS:
+        raise ReadingError(f"{path}: has {len(members):,} members; {MAX_MEMBERS:,} are more than any network of ours.")
     size = path.stat().st_size
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > size:
         raise ReadingError(f"{path}: is packed, or says that it unfolds to more than its {size:,} bytes.")

@@ -103,11 +103,12 @@ def test_the_watch_sees_what_it_is_for(tmp_path: Path, monkeypatch: pytest.Monke
     with watching(tmp_path) as seen:
         importlib.import_module("harmless_name")
     assert seen.ran == ["import harmless_name"] and sys.modules.pop("harmless_name")
+    kept = {name: sys.modules.pop(name, None) for name in ("colorsys", "tests.tiny")}
     with watching(tmp_path) as seen:
-        for name in ("colorsys", "tests.tiny"):
-            sys.modules.pop(name, None)
+        for name in kept:
             importlib.import_module(name)
         (tmp_path.parent / "elsewhere").write_text("")
+    sys.modules.update({name: module for name, module in kept.items() if module is not None})
     assert seen.ran == [] and len(seen.wrote) == 1
 
 

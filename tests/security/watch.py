@@ -62,7 +62,9 @@ def watching(*roots: Path) -> Iterator[Seen]:
 def _foreign(name: str) -> bool:
     """Whether this module is from somewhere else than what is installed and the project, whatever it is called."""
     file = getattr(sys.modules[name], "__file__", None)
-    return name in ASKED or (file is not None and not os.path.realpath(file).startswith(OURS))
+    # A relative name is none of the import system's: torch.ops says "_ops.py" of itself.
+    is_elsewhere = file is not None and os.path.isabs(file) and not os.path.realpath(file).startswith(OURS)
+    return name in ASKED or is_elsewhere
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:

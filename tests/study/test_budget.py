@@ -102,6 +102,32 @@ def test_a_part_of_a_staged_training_costs_its_own_stages() -> None:
     assert [training_passes(raw, n) for n in (1, 10, 11, 30)] == pytest.approx([7, 70, 75, 170])
 
 
+def test_a_part_of_nested_trajectories_costs_what_its_updates_cost() -> None:
+    """Update by update: where it stands in the stages, and how likely each of the two is there."""
+    inner = {"class_path": "Staged", "init_args": {"stages": [16, 8, 4], "trajectory": "Backward"}}
+    mixture = {
+        "class_path": "Mixture",
+        "init_args": {"first": inner, "share_start": 1.0, "share_end": 0.0, "until": 1.0},
+    }
+    outer = {"class_path": "Staged", "init_args": {"stages": [8, 4], "trajectory": "Mixture"}}
+    for trajectory in (mixture, outer):
+        raw = {**config(), "train": {"student_updates": 30, "batch_size": 1}}
+        raw["model"] = {**raw["model"], "trajectory": trajectory, "num_steps": 4}
+        spent = [training_passes(raw, at) for at in range(1, 31)]
+        assert all(a < b for a, b in zip(spent, spent[1:], strict=False)) and spent[-1] == training_passes(raw)
+    # The student 3, a guided step of the teacher 2; rollouts of 7.5, 3.5 and 1.5 steps, and 1.5 of the second part.
+    raw["model"]["trajectory"] = mixture
+    per = [3 + 2 + (1 - u / 30) * [7.5, 3.5, 1.5][u // 10] + u / 30 * 1.5 for u in range(30)]
+    assert [training_passes(raw, at) for at in (1, 11, 30)] == pytest.approx([sum(per[:at]) for at in (1, 11, 30)])
+
+
+def test_a_warm_up_that_covers_the_snapshots_is_said_in_the_words_of_the_file(tmp_path: Path) -> None:
+    critic = {"class_path": "Adversarial", "init_args": {"critic_updates": 1, "critic_warmup": 400}}
+    raw = {**config(adversarial=critic), "train": {"student_updates": 1, "batch_size": 1, "snapshots": [0.25, 0.5]}}
+    with pytest.raises(ValueError, match=r"snapshots at \[0.25, 0.5\] of 3,000 passes.*warm-up"):
+        within_budget(raw, 3000)
+
+
 @given(configs | staged | mixed, st.integers(4, 400), st.floats(0.01, 0.99))
 def test_a_share_of_the_passes_is_a_share_of_the_updates(raw: dict[str, Any], updates: int, share: float) -> None:
     trained = {**raw, "train": {**raw["train"], "student_updates": updates}}

@@ -124,6 +124,44 @@ def test_no_effects_of_another_design_or_of_half_a_factorial(tmp_path: Path) -> 
     assert build_table(factorial(tmp_path), []).effects == ()
 
 
+def test_an_arm_beside_the_design_is_no_combination(tmp_path: Path) -> None:
+    plain = factorial(tmp_path)
+    plan = factorial(tmp_path, arms={"odd": {"shift": "scale", "train.student_updates": 7}})
+    odd = [
+        replace(v, metrics={FD: 1000.0, CLIP: 0.0, SIGNED: 0.0}) if v.entry.row == "odd" else v for v in values(plan)
+    ]
+    assert found(build_table(plan, odd), "steps = 3") == found(build_table(plain, values(plain)), "steps = 3")
+
+
+def test_what_is_not_scored_yet_is_no_smaller_factorial(tmp_path: Path) -> None:
+    """All of one level missing: no effects, and not those of the other levels."""
+    plan = factorial(tmp_path)
+    some = [v for v in values(plan) if "constant" not in v.entry.row]
+    assert build_table(plan, some).effects == ()
+
+
+def test_factors_that_exist_in_some_evaluations_alone_give_no_effects_there(tmp_path: Path) -> None:
+    evaluate = {
+        "mode": {"plain": {}, "other": {"evaluation.num_images": 8, "evaluation.noise_correction": True}},
+        "n": {"under": {"mode": "other"}, "a": {}, "b": {"evaluation.snapshot": 1}},
+    }
+    plan = factorial(tmp_path, evaluate=evaluate)
+    assert build_table(plan, values(plan)).effects == ()
+
+
+def test_every_grid_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Levels that come with their own number of steps: nothing else says which."""
+    steps = {"a": (3, True), "b": (3, False), "c": (1, True), "d": (1, False)}
+    levels = {
+        name: {"evaluation.num_inference_steps": number, "evaluation.noise_correction": on}
+        for name, (number, on) in steps.items()
+    }
+    plan = factorial(tmp_path, evaluate={"how": levels})
+    table = build_table(plan, values(plan))
+    assert {effect.under for effect in table.effects} == {"3 steps", "1 steps"}
+    assert len({(e.under, e.name, e.metric) for e in table.effects}) == len(table.effects)
+
+
 def test_every_format_has_them(tmp_path: Path) -> None:
     plan = factorial(tmp_path)
     table = build_table(plan, values(plan, spread=0.3))

@@ -154,6 +154,29 @@ def test_the_curve_over_passes_has_the_cost_of_each_snapshot(methods: tuple[Plan
     assert flat["teacher-n"] == pytest.approx(few), "the teacher at the students' steps"
 
 
+def test_the_curve_over_passes_ends_with_the_end_and_not_with_the_chosen_student(tmp_path: Path) -> None:
+    """Both stand at the same passes: pooled they would be twice as many values as there are seeds."""
+    raw = deepcopy(RAW)
+    raw["select"] = {"snapshots": [0.5, 1], "on": FD, "num_images": 64}
+    raw["evaluate"]["budget"] |= {"all": {"evaluation.snapshot": 1}, "chosen": {}}
+    plan = plan_of(tmp_path, raw)
+    finish(plan, tmp_path / "study")
+    for cell in plan.cells:
+        file = tmp_path / "study" / cell.folder / "result.json"
+        result = json.loads(file.read_text())
+        for task in cell.tasks:
+            if task.select is not None:
+                result["evaluations"][task.key]["metrics"][FD] -= 5.0
+        file.write_text(json.dumps(result))
+    values = collect(plan, tmp_path / "study")
+    table = build_table(plan, values)
+    canvas = against_passes(plan, table, values, FD)
+    (all_of_it,) = [block for block in table.blocks if block.title == "steps = 3, budget = all"]
+    for line in all_of_it.lines:
+        if line.row.kind == "arm":
+            assert lines(canvas)[line.row.label].get_ydata()[-1] == pytest.approx(line.figures[FD].mean)
+
+
 def test_facts_stand_in_the_table(methods: tuple[Plan, Path]) -> None:
     plan, root = methods
     table = build_table(plan, collect(plan, root))

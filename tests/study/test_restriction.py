@@ -75,7 +75,8 @@ WRONG: list[tuple[Any, str]] = [
     ({"staged-3": {"steps": 4}}, "there is no level '4'"),
     ({"staged-3": {"steps": [3, 5]}}, "there is no level '5'"),
     ({"flash": {"steps": 3}}, "the baseline has to be scored under every evaluation"),
-    ({3: {"steps": 3}}, "there is no level or arm 3"),
+    ({3: {"steps": 3}}, "there is no level or arm '3'"),
+    ({"staged-3": {"steps": []}}, "the arm method-staged-3 is scored under no evaluation"),
 ]
 
 
@@ -84,6 +85,23 @@ def test_what_is_wrong_is_one_line(value: Any, message: str, tmp_path: Path) -> 
     with pytest.raises(SweepError) as caught:
         plan_of(tmp_path, raw(only_at=value))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_name_that_means_two_levels_is_refused_and_a_number_is_a_name(tmp_path: Path) -> None:
+    factors = {
+        "a": {"off": {}, "on": {"model.trajectory": "Forward"}},
+        "b": {"off": {}, "on": {"model.correction": False}},
+    }
+    with pytest.raises(SweepError, match=r"only_at\.on: is a level or arm more than once"):
+        plan_of(tmp_path, raw(factors=factors, baseline={"a": "off", "b": "off"}, only_at={"on": {"steps": 3}}))
+    factors = {"students": {"all": {}, "3": {"train.student_updates": 9}, "1": {"train.student_updates": 8}}}
+    only = {3: {"steps": 3}, 1: {"steps": 1}}
+    plan = figures.plan_of(tmp_path, raw(factors=factors, baseline={"students": "all"}, only_at=only))
+    figures.finish(plan, tmp_path / "study")
+    values = collect(plan, tmp_path / "study")
+    canvas = against_steps(plan, build_table(plan, values), values, FD)
+    assert canvas is not None
+    assert "students (a student each)" in [text.get_text() for text in canvas.legends[0].get_texts()]
 
 
 def test_the_table_has_the_row_there_and_the_figure_one_line_for_all(tmp_path: Path) -> None:

@@ -89,11 +89,16 @@ def within_budget(config: Mapping[str, Any], passes: float | None) -> dict[str, 
         return dict(config)
     train = {**(config.get("train") or {}), "student_updates": updates_within(config, passes)}
     shares = train.get("snapshots") or []
-    check_shares(shares, train["student_updates"])
     config = {**config, "train": train}
     if shares:
         train["snapshots"] = [share_of_updates(config, share) for share in shares]
-        check_shares(train["snapshots"], train["student_updates"])
+        try:
+            check_shares(train["snapshots"], train["student_updates"])
+        except ValueError as error:
+            raise ValueError(
+                f"the snapshots at {shares} of {passes:,.0f} passes: {error} What critics learn alone first counts; "
+                "give a larger budget, a shorter warm-up or later snapshots."
+            ) from error
     return config
 
 

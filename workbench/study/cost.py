@@ -52,12 +52,12 @@ def training_passes(config: Mapping[str, Any], until: int | None = None) -> floa
     losses = [_Loss(loss, config) for loss in _group(model, "losses").values() if isinstance(loss, Mapping)]
     sampler = _calls(model.get("sampler"))
     total, seen = 0.0, updates if until is None else min(until, updates)
-    for place in _places(trajectory, num_steps, updates, seen):
+    for place in _places(trajectory, num_steps, updates, 0, seen):
         states = place.steps if place.is_all else 1
         losses_there = sum(_state_passes(losses, at) for at in place.times()) / place.steps
         total += seen * place.share * (place.rollout(sampler) + states * (TRAINED + losses_there))
     warmup = max((loss.warmup for loss in losses), default=0.0)
-    for place in _places(trajectory, num_steps, updates, 1):  # its first tick
+    for place in _places(trajectory, num_steps, updates, 0, 1):  # its first tick
         states = place.steps if place.is_all else 1
         critics = sum(_critic_passes(losses, at) for at in place.times()) / place.steps
         total += warmup * place.share * (place.rollout(sampler) + states * (1 + critics))
@@ -114,8 +114,8 @@ class _Place:
         return (self.steps - 1) / 2 * calls
 
 
-def _places(trajectory: Any, num_steps: Iterable[int], updates: int, seen: int) -> list[_Place]:
-    """Where the first `seen` of so many updates are trained; the shares are shares of those."""
+def _places(trajectory: Any, num_steps: Iterable[int], updates: int, begin: int, end: int) -> list[_Place]:
+    """Where the updates from `begin` to before `end`, of so many, are trained; the shares are shares of those."""
     name, arguments = _named(trajectory)
     num_steps = list(num_steps)
     if name == "FineForward":
@@ -123,24 +123,32 @@ def _places(trajectory: Any, num_steps: Iterable[int], updates: int, seen: int) 
     if name == "Staged":
         stages = [int(n) for n in arguments.get("stages") or [16, 8, 4]]
         ends = [-(-updates * (i + 1) // len(stages)) for i in range(len(stages))]  # rounded up
-        lengths = [min(end, seen) - min(begin, seen) for begin, end in zip([0, *ends], ends, strict=False)]
-        return [
-            replace(place, share=place.share * length / seen, stage=stage)
-            for stage, (steps, length) in enumerate(zip(stages, lengths, strict=True))
-            if length
-            for place in _places(arguments.get("trajectory") or "Forward", [steps], updates, seen)
-        ]
+        found = []
+        for stage, (steps, first, last) in enumerate(zip(stages, [0, *ends], ends, strict=False)):
+            here, there = max(first, begin), min(last, end)
+            if here < there:
+                inner = _places(arguments.get("trajectory") or "Forward", [steps], updates, here, there)
+                share = (there - here) / (end - begin)
+                found += [replace(place, share=place.share * share, stage=stage) for place in inner]
+        return found
     if name == "Mixture":
-        begin, end = _number(arguments, "share_start", 0.5), _number(arguments, "share_end", 0.0)
+        at, to = _number(arguments, "share_start", 0.5), _number(arguments, "share_end", 0.0)
         until = _number(arguments, "until", 0.5)
-        first = sum(begin + (end - begin) * min(u / updates / until, 1.0) for u in range(seen)) / seen
-        both = ((first, arguments.get("first") or "Forward"), (1 - first, arguments.get("second") or "Backward"))
-        return [
-            replace(place, share=place.share * share)
-            for share, inner in both
-            if share
-            for place in _places(inner, num_steps, updates, seen)
-        ]
+        both = arguments.get("first") or "Forward", arguments.get("second") or "Backward"
+        # The average of the shares is exact where what they share does not change on its way.
+        is_steady = not any(_named(inner)[0] in ("Staged", "Mixture") for inner in both)
+        parts = [(begin, end)] if is_steady else [(u, u + 1) for u in range(begin, end)]
+        found = []
+        for here, there in parts:
+            share = sum(at + (to - at) * min(u / updates / until, 1.0) for u in range(here, there)) / (end - begin)
+            shares = (share, (there - here) / (end - begin) - share)
+            found += [
+                replace(place, share=place.share * part)
+                for part, inner in zip(shares, both, strict=True)
+                if part
+                for place in _places(inner, num_steps, updates, here, there)
+            ]
+        return found
     is_all = arguments.get("states") == "all"
     return [_Place(1 / len(num_steps), n, "Forward" not in name, is_all) for n in num_steps]
 

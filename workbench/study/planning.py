@@ -19,7 +19,7 @@ from workbench.study.overrides import merged
 from workbench.study.plan import Cell, Entry, Plan, Row, Task
 from workbench.study.primary import primary_of_rows
 from workbench.study.reading import as_name
-from workbench.study.restriction import check_baseline, is_scored
+from workbench.study.restriction import check_scored, is_scored
 from workbench.study.selecting import keeping
 from workbench.study.sweep_file import Levels, Overrides, SweepFile
 
@@ -49,8 +49,7 @@ def make_plan(sweep: SweepFile, resolve: Resolve, reads_images: ReadsImages | No
             f"{sweep.path}: {len(arms)} arms x {len(sweep.seeds)} seeds are more than {MAX_CELLS:,} cells."
         )
     planner = _Planner(sweep, resolve)
-    base = next(arm.row for arm in arms if arm.row.name == baseline)
-    check_baseline(sweep.only_at, base, planner.evaluations, sweep.path)
+    check_scored(sweep.only_at, [arm.row for arm in arms], baseline, planner.evaluations, sweep.path)
     configs = [planner.arm(arm) for arm in arms]
     check_distinct(sweep, [arm.row for arm in arms], configs, planner.evaluations)
     for reference, overrides in sweep.references.items():

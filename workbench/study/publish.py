@@ -28,6 +28,9 @@ def publish(plan: Plan, root: Path) -> Table:
         *([("effects.csv", effects_csv(table))] if table.effects else []),
     ):
         write_text(root / name, text)
+    if not table.effects:  # those of an earlier design of this study
+        for stale in (root / "effects.csv", *(root / "figures").glob("effects*.png")):
+            stale.unlink(missing_ok=True)
     figures = draw(plan, table, root, values) if any(value.status == COMPLETE for value in values) else []
     write_text(root / "report.html", page(plan, table, figures, root))
     return table

@@ -27,13 +27,19 @@ def parse_only_at(
         return {}
     if not isinstance(value, dict):
         raise SweepError(f"{path}, only_at: must be a mapping (level or arm: {{steps: 3}}), but is {shown(value)}.")
-    known = {*(level for factor in factors for level in factor.levels), *arms}
+    names = [*(level for factor in factors for level in factor.levels), *arms]
+    known = set(names)
     scored = {factor.name: factor for factor in evaluate}
     found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for name, where in value.items():
+    for given, where in value.items():
+        name = as_name(given)
         if name not in known:
             raise SweepError(
                 f"{path}, only_at: there is no level or arm {shown(name)}.{did_you_mean(str(name), known)}"
+            )
+        if names.count(name) > 1:
+            raise SweepError(
+                f"{path}, only_at.{name}: is a level or arm more than once. Give one of them another name."
             )
         if not isinstance(where, dict) or not where:
             raise SweepError(f"{path}, only_at.{name}: must be a mapping as {{steps: 3}}, but is {shown(where)}.")
@@ -44,12 +50,12 @@ def parse_only_at(
                     f"{path}, only_at.{name}: there is no evaluation factor {shown(factor)}."
                     f"{did_you_mean(str(factor), scored)}"
                 )
-            names = tuple(as_name(level) for level in (levels if isinstance(levels, list) else [levels]))
-            for level in names:
+            wanted = tuple(as_name(level) for level in (levels if isinstance(levels, list) else [levels]))
+            for level in wanted:
                 if level not in scored[factor].levels:
                     near = did_you_mean(level, scored[factor].levels)
                     raise SweepError(f"{path}, only_at.{name}.{factor}: there is no level {shown(level)}.{near}")
-            found[name][factor] = names
+            found[name][factor] = wanted
     return found
 
 
@@ -62,7 +68,13 @@ def is_scored(only_at: OnlyAt, row: Row, evaluation: Levels) -> bool:
     )
 
 
-def check_baseline(only_at: OnlyAt, baseline: Row, evaluations: Sequence[Levels], path: Path) -> None:
-    """SweepError where the baseline is not scored everywhere: nothing could be compared with it there."""
-    if not all(is_scored(only_at, baseline, levels) for levels in evaluations):
-        raise SweepError(f"{path}, only_at: the baseline has to be scored under every evaluation.")
+def check_scored(
+    only_at: OnlyAt, rows: Sequence[Row], baseline: str, evaluations: Sequence[Levels], path: Path
+) -> None:
+    """SweepError where an arm is scored nowhere, or the baseline not everywhere: nothing could be compared there."""
+    for row in rows:
+        scored = [is_scored(only_at, row, levels) for levels in evaluations]
+        if row.name == baseline and not all(scored):
+            raise SweepError(f"{path}, only_at: the baseline has to be scored under every evaluation.")
+        if not any(scored):
+            raise SweepError(f"{path}, only_at: the arm {row.name} is scored under no evaluation at all.")

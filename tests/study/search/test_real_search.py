@@ -75,7 +75,8 @@ def two_ranks(folder: Path, teacher: Path, clip: Path, trials: int, pruner: dict
     raw = yaml.safe_load(SEARCH)
     raw["search"] |= {"trials": trials, "confirm": "none", "pruner": pruner}
     raw["run"] |= {"devices": 2}
-    raw["set"] |= {"train.student_updates": 20}
+    raw["search"]["intermediate"]["at"] = [0.1]  # the worker judges while the training goes on
+    raw["set"] |= {"train.student_updates": 100}
     path = write(folder, teacher, yaml.safe_dump(raw, sort_keys=False))
     run(path, clip)
     return Trials(folder / "results" / "tiny").standings()

@@ -40,11 +40,12 @@ def draw(plan: Plan, table: Table, root: Path, values: Sequence[Value] | None = 
             )
             drawn.append(Drawn(save(canvas, folder / f"{name}.png"), caption))
     for index, under in enumerate(dict.fromkeys(effect.under for effect in table.effects)):
-        if canvas := effect_dots(table, under, len(plan.seeds)):
+        if canvas := effect_dots(table, under):
+            seeds = min(effect.comparison.n for effect in table.effects if effect.under == under)
             caption = (
                 f"{objective}{f' ({under})' if under else ''}: main effects, each averaged over all combinations of "
                 f"the other factors, and interactions (×); diamond filled where the interval excludes zero (blue: "
-                f"better, red: worse); bars: {bars}; {based}."
+                f"better, red: worse); bars: {interval_words(seeds)}; {conditions(table, objective, seeds)}."
             )
             name = "effects" if index == 0 else f"effects-{index}"
             drawn.append(Drawn(save(canvas, folder / f"{name}.png"), caption))

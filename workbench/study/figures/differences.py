@@ -77,7 +77,7 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
     return figure
 
 
-def effect_dots(table: Table, under: str, seeds: int) -> Canvas | None:
+def effect_dots(table: Table, under: str) -> Canvas | None:
     """Main effects and, below a line, interactions of a factorial on its objective: means and intervals.
 
     Colours as for `paired_dots`. None where the table has no effects under this evaluation.
@@ -86,6 +86,7 @@ def effect_dots(table: Table, under: str, seeds: int) -> Canvas | None:
     shown = [e for e in table.effects if e.metric == column.metric and e.under == under]
     if not shown:
         return None
+    seeds = min(effect.comparison.n for effect in shown)
     figure, axes = canvas(7.0, 1.3 + 0.3 * len(shown))
     direction = "min" if column.direction == "zero" else column.direction
     for height, effect in enumerate(reversed(shown)):

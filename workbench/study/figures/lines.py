@@ -106,7 +106,7 @@ def _joined(plan: Plan, series: Mapping[str, list[Point]]) -> tuple[Plan, dict[s
         if len(members) < 2:
             rows.append(row)
         elif row == members[0]:
-            label = f"{row.label.removesuffix(own[row.name])} (a student each)"
+            label = row.label.removesuffix(own[row.name]).removesuffix(f" = {own[row.name][1:]}") + " (a student each)"
             name = f"{family} (a student each)"  # which no arm can be called
             rows.append(replace(row, name=name, label=label))
             found[name] = sorted((p for member in members for p in found.pop(member.name)), key=lambda p: p.x)
@@ -129,12 +129,19 @@ def against_passes(plan: Plan, table: Table, values: Sequence[Value], metric: st
     steps = next((e.num_inference_steps for e in students if share(e) is not None), None)
     if steps is None:
         return None
-    by_row: dict[str, dict[float, list[float]]] = {}
+    # One evaluation a place: the student at the end before a chosen one, then the first in the file.
+    order = {tuple(levels.items()): index for index, levels in enumerate(plan.evaluations)}
+    places: dict[tuple[str, float], dict[tuple[bool, int], list[float]]] = {}
     for value in values:
         entry = value.entry
         if entry.subject == "student" and entry.num_inference_steps == steps and metric in value.metrics:
             passes = trained_passes(cells[entry.cell].config, share(entry))
-            by_row.setdefault(entry.row, {}).setdefault(passes, []).append(value.metrics[metric])
+            is_chosen = tasks[entry.task].select is not None
+            key = (is_chosen, order[tuple(entry.evaluation.items())])
+            places.setdefault((entry.row, passes), {}).setdefault(key, []).append(value.metrics[metric])
+    by_row: dict[str, dict[float, list[float]]] = {}
+    for (name, passes), found in places.items():
+        by_row.setdefault(name, {})[passes] = found[min(found)]
     series = {
         row: [p for passes, found in sorted(points.items()) if (p := point(passes, found))]
         for row, points in by_row.items()
@@ -169,7 +176,7 @@ def _lines(
     longest = max(len(plain(rows[name].label)) for name in series)
     figure, axes = canvas(7.2 + max(0.0, LETTER * (longest - SHORT)), 4.2)  # the legend takes nothing from the axes
     column = next(column for column in table.columns if column.metric == metric)
-    coloured = _coloured(plan, series, column.direction)
+    coloured = _coloured(plan, series, column.direction, shares_places=dodge)
     arms = [name for name in series if rows[name].kind == "arm"]
     pale = [name for name in arms if name not in coloured and name != plan.baseline]
     barred = [name for name in series if name == plan.baseline or name in coloured]
@@ -201,10 +208,11 @@ def _lines(
     return figure, axes
 
 
-def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> list[str]:
+def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str, shares_places: bool) -> list[str]:
     """At most as many arms as there are colours: the best one at each place, then those furthest from the baseline.
 
-    Places are counted: the passes of a quarter of one method's training are not those of another's.
+    shares_places: whether places have the same x; else they are counted, as the passes of a quarter of one method's
+    training are not those of another's.
     """
     base = series.get(plan.baseline, [])
     arms = [row.name for row in plan.rows if row.kind == "arm" and row.name != plan.baseline and row.name in series]
@@ -214,13 +222,17 @@ def _coloured(plan: Plan, series: Mapping[str, list[Point]], direction: str) -> 
     def badness(value: float) -> float:
         return {"min": value, "max": -value}.get(direction, abs(value))
 
+    def same(i: int, b: Point, j: int, p: Point) -> bool:
+        return b.x == p.x if shares_places else i == j
+
     def distance(name: str) -> float:
-        mine = {p.x: p for p in series[name]}
-        same = [(mine[b.x], b) for b in base if b.x in mine]
-        pairs = same or list(zip(series[name], base, strict=False))
+        pairs = [(p, b) for i, b in enumerate(base) for j, p in enumerate(series[name]) if same(i, b, j, p)]
         return max((abs(p.mean - b.mean) / abs(b.mean) for p, b in pairs if b.mean), default=0.0)
 
-    here = [[(badness(series[name][i].mean), name) for name in arms if i < len(series[name])] for i in range(len(base))]
+    here = [
+        [(badness(p.mean), name) for name in arms for j, p in enumerate(series[name]) if same(i, base[i], j, p)]
+        for i in range(len(base))
+    ]
     best = [min(found)[1] for found in here if found]
     ordered = dict.fromkeys([*best, *sorted(arms, key=distance, reverse=True)])  # each once, in this order
     chosen = list(ordered)[: MOST_COLOURED - 1]

@@ -82,29 +82,42 @@ def _corrected(found: Sequence[Effect]) -> list[Effect]:
 
 
 def _grids(plan: Plan, values: Sequence[Value]) -> list[_Grid]:
-    """One for each number of steps, in the order of the evaluations, where every combination has been scored."""
-    rows = {row.name: row.levels for row in plan.rows if row.kind == "arm" and row.levels.keys() == plan.factors.keys()}
+    """One for each number of steps, in the order of the evaluations, where every combination has been scored.
+
+    What the plan asks for decides which levels there are, not what has been scored so far. An arm that is written out
+    beside the design stands at one of its combinations and is none of them.
+    """
     base = next(row.levels for row in plan.rows if row.name == plan.baseline)
-    found: dict[int | None, dict[Point, dict[int, Mapping[str, float]]]] = {}
-    levels: dict[int | None, dict[str, dict[str, None]]] = {}
+    rows: dict[Point, str] = {}  # the design's come before those that are written out
+    for row in plan.rows:
+        if row.kind == "arm" and row.levels.keys() == plan.factors.keys():
+            rows.setdefault(tuple(row.levels[factor] for factor in plan.factors), row.name)
+    of_rows = {name: dict(zip(plan.factors, point, strict=True)) for point, name in rows.items()}
+    asked: dict[int | None, dict[tuple[tuple[str, str], ...], None]] = {}  # steps -> combinations, each once
+    for entry in plan.entries:
+        if entry.row in of_rows:
+            point = {**of_rows[entry.row], **entry.evaluation}
+            asked.setdefault(entry.num_inference_steps, {})[tuple(point.items())] = None
+    scored: dict[tuple[tuple[str, str], ...], dict[int, Mapping[str, float]]] = {}
     for value in values:
-        entry = value.entry
-        if entry.row in rows and entry.seed is not None and value.metrics:
-            here = levels.setdefault(entry.num_inference_steps, {})
-            point = {**rows[entry.row], **entry.evaluation}
-            for factor, level in point.items():
-                here.setdefault(factor, dict.fromkeys([base[factor]] if factor in base else [])).setdefault(level)
-            by_point = found.setdefault(entry.num_inference_steps, {})
-            by_point.setdefault(tuple(point.values()), {})[entry.seed] = value.metrics
+        if value.entry.row in of_rows and value.entry.seed is not None and value.metrics:
+            point = {**of_rows[value.entry.row], **value.entry.evaluation}
+            scored.setdefault(tuple(point.items()), {})[value.entry.seed] = value.metrics
     grids = []
-    for steps, points in found.items():
-        everything = {factor: tuple(known) for factor, known in levels[steps].items()}
-        dims = {factor: known for factor, known in everything.items() if len(known) > 1}
-        keep = [index for index, factor in enumerate(everything) if factor in dims]
-        reduced = {tuple(point[i] for i in keep): by_seed for point, by_seed in points.items()}
-        complete = len(reduced) == len(points) and set(reduced) == set(itertools.product(*dims.values()))
-        if len(dims) > 1 and complete:
-            under = ", ".join(f"{f} = {known[0]}" for f, known in everything.items() if len(known) == 1)
+    for steps, combinations in asked.items():
+        points = [dict(items) for items in combinations]
+        names = list(points[0])
+        if any(list(point) != names for point in points) or not all(items in scored for items in combinations):
+            continue  # a factor that exists in some of them alone, or a combination that nothing is known of
+        levels = {name: dict.fromkeys(point[name] for point in points) for name in names}
+        # The baseline's level first; of an evaluation factor, the first that the file names.
+        known = {name: tuple(dict.fromkeys([*([base[name]] if base.get(name) in levels[name] else []), *levels[name]]))
+                 for name in names}  # fmt: skip
+        dims = {name: found for name, found in known.items() if len(found) > 1}
+        reduced = {tuple(point[name] for name in dims): scored[tuple(point.items())] for point in points}
+        if len(dims) > 1 and len(reduced) == len(points) and set(reduced) == set(itertools.product(*dims.values())):
+            constant = [f"{name} = {found[0]}" for name, found in known.items() if name not in dims]
+            under = ", ".join(constant) or (f"{steps} steps" if len(asked) > 1 else "")
             grids.append(_Grid(under, dims, reduced))
     return grids
 

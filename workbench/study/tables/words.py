@@ -176,5 +176,9 @@ def _effects(table: Table) -> Further:
         "zero the two just add up, and worse means worse than that.",
         "Intervals, seeds and verdicts as above; p: after Holm's correction over the effects of the same evaluation.",
     ]
+    seeds = max((line.seeds for block in table.blocks for line in block.lines), default=0)
+    fewest = min((e.comparison.n for e in table.effects if e.metric == column.metric), default=seeds)
+    if fewest < seeds:
+        notes.append(f"Over the seeds of which every combination is there: {fewest} of {seeds}.")
     head = ("effect", "under", "difference", "verdict", "p")
     return Further("Main effects and interactions", head, (False, False, True, False, True), rows, notes)
