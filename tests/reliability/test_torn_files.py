@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.counts import count
-from tests.reliability.trainings import Trainings, assert_equal_runs, config
+from tests.reliability.trainings import Trainings, assert_equal_runs, config, saved_tick
 from workbench.distill.checkpoint import LAST
 from workbench.distill.recorder import METRICS
 
@@ -34,9 +34,11 @@ def tear(trainee: Trainings, folder: Path, teacher: Path, tears: int) -> None:
         if number % 2:
             lines = (run / METRICS).read_bytes().splitlines(keepends=True)
             (run / METRICS).write_bytes(b"".join(lines)[: -draw.randint(1, len(lines[-1]))])
+        saved = saved_tick(run)
+        assert saved is not None and saved > 0
         (started,) = trainee.start(settings, run)
         assert started.wait() == 0, started.log()
-        assert started.log().count("damaged") == 1, started.log()
+        assert started.log().count("damaged") == 1 and f"(tick {saved} of " in started.log(), started.log()
         assert_equal_runs(folder / "calm", run)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import torch
 import yaml
 
 from workbench.config import resolve
+from workbench.distill.checkpoint import load_checkpoint
 from workbench.study.launch import Child, ForkLauncher
 from workbench.study.surroundings import child_environment
 
@@ -58,6 +60,7 @@ class Started:
 
     child: Child
     folder: Path
+    began: float = field(default_factory=time.time)
 
     def wait(self, seconds: float = 120.0) -> int | None:
         """The exit status of the command, None if it was killed. AssertionError, with its log, if it does not end."""
@@ -99,9 +102,12 @@ class Trainings:
         return Started(ForkLauncher(self.address).start(folder, child_environment(os.environ)), folder)
 
     def finish(self, settings: dict[str, Any], run: Path) -> None:
-        """Run to the end; AssertionError with the log if it fails."""
-        for rank in self.start(settings, run):
+        """Run to the end, from the last checkpoint if there is one; AssertionError with the log if it does not."""
+        saved = saved_tick(run)
+        for number, rank in enumerate(self.start(settings, run)):
             assert rank.wait() == 0, rank.log()
+            if saved is not None and number == 0 and not (run / "student.safetensors").stat().st_mtime < rank.began:
+                assert f"(tick {saved} of " in rank.log(), f"not from tick {saved}: {rank.log()}"
 
     def kill(self, settings: dict[str, Any], run: Path, seconds: float) -> bool:
         """Start, and SIGKILL every rank after so long; False if it had ended by then."""
@@ -135,6 +141,14 @@ def trainings(folder: Path) -> Iterator[Trainings]:
         server.stdin.close()
         server.wait(30)
         shutil.rmtree(private)
+
+
+def saved_tick(run: Path) -> int | None:
+    """The tick of the newest whole checkpoint, from which a training has to go on; None where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        state = load_checkpoint(run, set_aside=False) if run.is_dir() else None
+    return None if state is None else int(state["tick"])
 
 
 def free_port() -> int:

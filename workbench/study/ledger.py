@@ -254,6 +254,11 @@ def open_storage(storage: str | None, root: Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(journal)))  # type: ignore[arg-type]
     try:
         return RDBStorage(storage)
+    except ImportError as error:  # RDBStorage asks for the driver that the URL names
+        raise SweepError(
+            f"--storage: {_without_password(storage)} needs a driver that is not installed ({error}). For PostgreSQL: "
+            "pip install 'workbench[postgres]'."
+        ) from None
     except Exception as error:  # SQLAlchemy and its drivers raise whatever they like for a URL or a server
         raise SweepError(
             f"--storage: {_without_password(storage)} cannot be opened ({type(error).__name__}). A journal in the "

@@ -128,6 +128,9 @@ class Run:
                 "Use another --run-dir."
             )
         keeper = self._prepare(module, teacher, draws, state, lambda: earlier + time.time() - began)
+        if state is not None and self.is_main:
+            updates = f"student update {module.update} of {module.plan.schedule.updates}"
+            print(f"Going on after {updates} (tick {module.tick} of {module.total_ticks}).", file=sys.stderr)
         if module.tick < module.total_ticks:
             if state is None:
                 keeper.begin()

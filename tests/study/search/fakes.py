@@ -24,7 +24,13 @@ BASE = {
     "teacher": {"path": "fake"},
     "model": {"shift": {"kind": "none", "factor": None}, "decay": 0.9},
     "train": {"updates": 6, "devices": 1, "learning_rate": 1e-4, "sleep": 0.0},
-    "evaluation": {"subject": "student", "num_images": 64, "prompts": "report", "teacher_steps": 25},
+    "evaluation": {
+        "subject": "student",
+        "num_images": 64,
+        "prompts": "report",
+        "teacher_steps": 25,
+        "num_inference_steps": 2,
+    },
 }
 SPACE: dict[str, Any] = {
     "train.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},

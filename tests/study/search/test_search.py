@@ -61,6 +61,16 @@ def test_one_worker_runs_every_trial_once_and_confirms_the_best_on_other_seeds(c
     assert "Confirmed on 2 other seeds and the report half" in (root / "table.md").read_text()
 
 
+def test_the_verdict_is_about_the_number_of_steps_that_was_searched(tmp_path: Path) -> None:
+    """Whatever the confirmation is scored at as well, and in whichever order."""
+    steps = {str(n): {"evaluation.num_inference_steps": n} for n in (3, 2, 1)}
+    path = write(tmp_path, raw_search(trials=2, evaluate={"steps": steps}))
+    run(path, "--workers", "2")
+    for name in ("table.md", "best.yaml"):
+        text = (root_of(path) / name).read_text()
+        assert "Confirmed on 2 other seeds and the report half, steps = 2: FD[judge]" in text
+
+
 def test_a_trials_folder_is_a_cell_like_others(calm: Path) -> None:
     for found in standings(calm):
         folder = root_of(calm) / found.trial.cell.folder

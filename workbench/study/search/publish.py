@@ -18,7 +18,7 @@ from workbench.study.search.page import search_page
 from workbench.study.search.spec import Search
 from workbench.study.search.table import counted, csv_trials, markdown_trials
 from workbench.study.search.trials import Standing, Trials, merged_plan
-from workbench.study.tables import Table, markdown
+from workbench.study.tables import Block, Table, markdown
 from workbench.study.tables.words import number
 
 
@@ -95,7 +95,7 @@ def _confirmed(search: Search, found: Standing, plan: Plan | None, table: Table 
         return "Not confirmed: the file says confirm: none, so that this value is the best of many and too good."
     if table is None or plan is None:
         return "Not confirmed yet: this value is the best of many and too good."
-    block = table.blocks[0]
+    block = _searched(found, plan, table)
     lines = [line for line in block.lines if line.row.name == found.trial.name]
     if not lines or lines[0].complete < len(plan.seeds):
         return "Not confirmed yet: its trainings on other seeds are not complete."
@@ -114,6 +114,14 @@ def _confirmed(search: Search, found: Standing, plan: Plan | None, table: Table 
         parts.append(f"{text} to the base, {comparison.better}/{comparison.n} seeds: {word}")
     where = f", {block.title}" if block.title else ""
     return f"Confirmed on {len(plan.seeds)} other seeds and the report half{where}: {'; '.join(parts)}."
+
+
+def _searched(found: Standing, plan: Plan, table: Table) -> Block:
+    """The block with the number of steps that the trials were scored at; the first where none has it."""
+    wanted = (found.trial.cell.config.get("evaluation") or {}).get("num_inference_steps")
+    steps = {tuple(e.evaluation.items()): e.num_inference_steps for e in plan.of(found.trial.name)}
+    same = [block for block in table.blocks if steps.get(tuple(block.evaluation.items())) == wanted]
+    return (same or list(table.blocks))[0]
 
 
 def space_lines(search: Search, shares: dict[str, float]) -> list[str]:
