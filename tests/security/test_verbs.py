@@ -222,6 +222,9 @@ def answers(
         for name, data in tree(folder).items()
         if name.split("/")[0] not in ("results", "cache", "temporary", "home")
     }
+    # What is made where anything may be made: matplotlib's list of fonts, and statistics of references.
+    made = sorted(name for name in tree(folder) if name.split("/")[0] in ("home", "temporary", "cache"))
+    assert all(name.startswith(("home/.cache/matplotlib/", "cache/reference-")) for name in made), made
     assert after == {name: data for name, data in before.items() if name in after} and not (folder / "marker").exists()
     return folder, jobs.jobs, [json.loads(line) for line in done.stdout.splitlines()]
 

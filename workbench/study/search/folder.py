@@ -6,6 +6,7 @@ from pathlib import Path
 
 from workbench.study.errors import SweepError
 from workbench.study.files import read_json, write_json
+from workbench.study.names import slug
 from workbench.study.search.spec import Search, parse_search
 
 NAME = "search.json"
@@ -28,8 +29,14 @@ def read_folder(root: Path) -> tuple[Search, str]:
     raw = read_json(root / NAME)
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise SweepError(f"{root}/{NAME}: is missing, or of another version. Run the sweep again: trials are kept.")
-    # What was checked when it was written is not checked again: the base may lie on another machine.
-    return parse_search(_mapping(raw["file"]), root / f"{raw['study']}.yaml", base=root / NAME), str(raw["key"])
+    try:
+        path = root / f"{slug(raw['study'], 'The study')}.yaml"
+        # What was checked when it was written is not checked again: the base may lie on another machine.
+        return parse_search(_mapping(raw["file"]), path, base=root / NAME), str(raw["key"])
+    except SweepError as error:
+        raise SweepError(f"{root}/{NAME}: is not what a sweep wrote. {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise SweepError(f"{root}/{NAME}: is not what a sweep wrote ({type(error).__name__}).") from error
 
 
 def _pairs(value: object) -> object:
@@ -40,7 +47,8 @@ def _pairs(value: object) -> object:
 
 def _mapping(value: object) -> dict:
     found = _plain(value)
-    assert isinstance(found, dict)
+    if not isinstance(found, dict):
+        raise TypeError("no mapping")
     return found
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.errors import SweepError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,10 +79,14 @@ def make_pruner(named: Named | None, where: str = "pruner") -> BasePruner:
 
 def _construct(module: Any, named: Named, defaults: Mapping[str, Any], where: str) -> Any:
     cls = getattr(module, named.name)
-    known = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "seed")]
-    for name in named.arguments:
+    known = {k: v for k, v in inspect.signature(cls.__init__).parameters.items() if k not in ("self", "seed")}
+    for name, value in named.arguments.items():
         if name not in known:
             raise SweepError(f"{where}: {named.name} has no argument {name!r}.{did_you_mean(name, known)}")
+        # A word only where the default is one: the others are numbers, switches, functions and objects.
+        is_word = isinstance(value, str) and isinstance(known[name].default, str)
+        if not (is_word or value is None or isinstance(value, bool | int | float)):
+            raise SweepError(f"{where}: {named.name}'s {name} must be a number or a switch, but is {shown(value)}.")
     try:
         return cls(**{**defaults, **named.arguments})
     except (TypeError, ValueError) as error:

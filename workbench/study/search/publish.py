@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.study import plan as plans
+from workbench.study.errors import SweepError
 from workbench.study.files import write_text
 from workbench.study.plan import Plan
 from workbench.study.publish import publish
@@ -41,6 +42,9 @@ def publish_search(root: Path) -> Published:
     """
     search, _ = read_folder(root)
     standings = Trials(root).standings()
+    for found in standings:
+        if not search.space.holds(found.trial.values):
+            raise SweepError(f"{root}/{found.trial.name}/trial.json: its values are no point of this search's space.")
     plans.save(merged_plan(plans.load(root), standings), root)
     chosen = choose(search, standings)
     below = root / search.confirmation

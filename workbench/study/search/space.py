@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.errors import SweepError, did_you_mean, shown
 from workbench.study.names import slug
 from workbench.study.overrides import merged
 from workbench.study.reading import as_name
@@ -18,6 +18,8 @@ from workbench.study.sweep_file import _check_factors as check_factors
 from workbench.study.sweep_file import _overrides as check_overrides
 
 Values = Mapping[str, Value]  # parameter -> value; only those that exist
+MOST = 2.0**53  # in size, of a bound: what a float counts exactly
+MAX_CHOICES = 1_000
 MAX_CORNERS = 32  # combinations of extremes; beyond, one parameter at a time
 NUMBER_KEYS = ("low", "high", "log", "step", "key", "under")
 CHOICE_KEYS = ("choices", "key", "under")
@@ -53,6 +55,16 @@ class Space:
             existing = self._existing(point)
             found += [] if existing in found else [existing]
         return found
+
+    def holds(self, values: Values) -> bool:
+        """Whether these are a point of the space: a value of its kind for each parameter that exists, and no other."""
+        existing = {p.name: p for p in self.parameters if p.name in values and p.exists(values)}
+        missing = any(p.exists(values) and p.name not in values for p in self.parameters)
+        kinds = (
+            values[name] in p.levels if isinstance(p, Choice) else _is_number(values[name])
+            for name, p in existing.items()
+        )
+        return set(existing) == set(values) and not missing and all(kinds)
 
     def points(self) -> Iterator[dict[str, Value]] | None:
         """Every point, None where there are infinitely many."""
@@ -121,6 +133,8 @@ def _parameter(name: str, spec: Any, where: str, folder: Path) -> Parameter:
             raise SweepError(f"{where}: there is no key {key!r}.{did_you_mean(key, known)}")
     if "." not in name:
         slug(name, f"{where}: the parameter")
+    elif "key" in spec or "choices" in spec:  # otherwise the name is a key of the configuration, and checked as one
+        check_overrides({name: 0}, where, folder)
     under = spec.get("under") or {}
     if not isinstance(under, dict):
         raise SweepError(f"{where}.under: must name a parameter and its choice, but is {under!r}.")
@@ -131,8 +145,8 @@ def _parameter(name: str, spec: Any, where: str, folder: Path) -> Parameter:
     check_overrides({key: 0}, where, folder)
     low, high, log, step = (spec.get(word) for word in ("low", "high", "log", "step"))
     for word, value in (("low", low), ("high", high)):
-        if not _is_number(value):
-            raise SweepError(f"{where}.{word}: must be a number, but is {value!r}.")
+        if not _is_number(value) or not -MOST <= value <= MOST:  # type: ignore[operator]
+            raise SweepError(f"{where}.{word}: must be a number up to {MOST:g} in size, but is {shown(value)}.")
     assert low is not None and high is not None
     if not low < high:
         raise SweepError(f"{where}: low must be below high, but they are {low} and {high}.")
@@ -169,6 +183,8 @@ def _levels(name: str, spec: Mapping[str, Any], where: str, folder: Path) -> dic
             f"{where}.choices: must be values of a key, [Backward, Forward], or names with their overrides, "
             "{none: {KEY: VALUE}, some: {KEY: VALUE}}."
         )
+    if len(levels) > MAX_CHOICES:
+        raise SweepError(f"{where}.choices: are {len(levels):,}; {MAX_CHOICES:,} are the most.")
     if len(levels) < 2 or repeated:
         raise SweepError(f"{where}.choices: give at least two different ones.")
     return {
@@ -178,4 +194,4 @@ def _levels(name: str, spec: Mapping[str, Any], where: str, folder: Path) -> dic
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

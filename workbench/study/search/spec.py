@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.study.config_file import with_files
-from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.errors import SweepError, did_you_mean, shown
 from workbench.study.metric_names import check_metric
 from workbench.study.names import slug
 from workbench.study.reading import read_yaml
@@ -241,7 +241,9 @@ def _intermediate(raw: Any, where: str, needed: bool) -> Intermediate | None:
     fine = isinstance(shares, list) and all(isinstance(s, int | float) and 0.01 <= s <= 0.99 for s in shares)
     at = tuple(round(100 * share) for share in shares) if fine else ()
     if not at or sorted(set(at)) != list(at):
-        raise SweepError(f"{where}.at: must be growing shares of a training, from 0.01 to 0.99, but is {shares!r}.")
+        raise SweepError(
+            f"{where}.at: must be growing shares of a training, from 0.01 to 0.99, but is {shown(shares)}."
+        )
     return Intermediate(at, _whole(raw.get("num_images", 96), f"{where}.num_images", 2, 1_000_000))
 
 

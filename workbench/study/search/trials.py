@@ -95,12 +95,17 @@ class Trials:
 
 def _read(path: Path) -> Trial | None:
     raw = read_json(path)
-    if not isinstance(raw, dict) or trial_name(raw.get("trial", -1)) != path.parent.name:
+    if not isinstance(raw, dict):
+        return None
+    number, values = raw.get("trial"), raw.get("values")
+    if not isinstance(number, int) or isinstance(number, bool) or trial_name(number) != path.parent.name:
+        return None
+    if not isinstance(values, dict) or not all(isinstance(value, str | int | float) for value in values.values()):
         return None
     if raw.get("refused"):
-        return Trial(raw["trial"], raw["values"], None, str(raw["refused"]))
+        return Trial(number, values, None, str(raw["refused"]))
     try:
-        return Trial(raw["trial"], raw["values"], plans.load(path.parent))
+        return Trial(number, values, plans.load(path.parent))
     except SweepError:
         return None
 
