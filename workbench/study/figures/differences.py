@@ -61,8 +61,15 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
     # One collapsed arm must not press all others onto the line: beyond the others the axis is logarithmic.
     sizes = sorted(abs(line.figures[column.metric].comparison.difference) for line in compared)  # type: ignore[union-attr]
     scale = ""
-    if len(sizes) > 2 and sizes[-1] > COLLAPSE * sizes[-2] > 0:
-        axes.set_xscale("symlog", linthresh=4 * sizes[-2], linscale=2)
+    far = len(sizes) > 2 and sizes[-1] > COLLAPSE * sizes[-2] > 0
+    pressed = len(sizes) > 4 and sizes[-1] > COLLAPSE * sizes[len(sizes) // 2] > 0 and sizes[-1] > 4 * sizes[-2]
+    if far or pressed:
+        linear = (4 if far else 1.5) * sizes[-2]
+        axes.set_xscale("symlog", linthresh=linear, linscale=2)
+        steps = [m * 10.0**power for power in range(-4, 7) for m in (1, 2, 5)]
+        ticks = [step for step in steps if linear / 8 <= step <= 1.1 * axes.get_xlim()[1]]
+        ticks += [-step for step in steps if linear / 8 <= step <= -1.1 * axes.get_xlim()[0]]
+        axes.set_xticks([0, *ticks])
         axes.xaxis.set_major_formatter("{x:g}")  # 100 and not 10^2
         scale = "; logarithmic far from 0"
     axes.axvline(0, color="black", linewidth=0.9)
