@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 
@@ -204,6 +205,28 @@ def test_pruning_is_the_same_on_postgresql(tmp_path: Path, server: str) -> None:
     path = pruning(tmp_path)
     run(path, "--workers", "2", "--storage", server, LOOK_SECONDS="0.4")
     check_pruned(path, server)
+    for name in optuna.get_all_study_names(storage=server):
+        optuna.delete_study(study_name=name, storage=server)
+    run(path, "--storage", server)
+    assert set(starts(path).values()) == {1}, "a deleted study is made of the files again"
+    check_pruned(path, server)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        ("NSGAIISampler", {"class_path": "SuccessiveHalvingPruner", "min_resource": 25}),
+        ("RandomSampler", {"class_path": "HyperbandPruner", "min_resource": 25, "reduction_factor": 2}),
+        ("TPESampler", {"class_path": "PercentilePruner", "percentile": 50.0, "n_startup_trials": 2}),
+    ],
+)
+def test_other_samplers_and_pruners_end_every_trial(sampler: str, pruner: dict[str, Any], tmp_path: Path) -> None:
+    looks = {"at": [0.25, 0.5, 0.75], "num_images": 16}
+    raw = raw_search(trials=8, confirm="none", sampler=sampler, pruner=pruner, intermediate=looks)
+    path = write(tmp_path, raw, updates=8)
+    run(path, "--workers", "2", LOOK_SECONDS="0.1")
+    assert len(standings(path)) == 8 and {s.state for s in standings(path)} <= {"complete", "pruned", "diverged"}
+    assert set(starts(path).values()) == {1} and "complete" in states(path)
 
 
 def test_pruning_stops_a_training_on_its_way_and_counts_it(tmp_path: Path) -> None:
