@@ -281,3 +281,21 @@ def test_a_claim_about_what_is_not_there_is_named(tmp_path: Path, changes: dict[
     with pytest.raises(SweepError) as caught:
         judge(claim({"better_than": "theirs", **changes}), reference)
     assert message in str(caught.value)
+
+
+def test_a_share_of_the_teacher_that_the_claim_names(tmp_path: Path) -> None:
+    """There may be two at as many steps, at other guidance scales; without a name the first one decides."""
+    reference = study(tmp_path, {"ours": [90.0, 91.0, 92.0]}, {25: 100.0})
+    file = reference / "toy" / "values.csv"
+    file.write_text(file.read_text() + "aligned,reference,,3,complete,teacher,25,50.0,0.0\n")
+    _read.cache_clear()
+    test = {"percent_of_teacher": {"at_least": 95}}
+    assert judge(claim(test), reference).numbers["figure"] == pytest.approx(91.0)
+    named = claim(test, teacher="aligned")
+    assert judge(named, reference).numbers["figure"] == pytest.approx(182.0)
+    assert "95 % of aligned" in named.statement
+    assert "teacher: aligned" in claims_yaml([named], [judge(named, reference)])
+    with pytest.raises(SweepError, match="no row of the teacher"):
+        judge(claim(test, teacher="nobody"), reference)
+    with pytest.raises(SweepError, match="percent_of_teacher alone"):
+        claim({"value": {"at_least": 1}}, teacher="aligned")

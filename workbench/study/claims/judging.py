@@ -144,7 +144,8 @@ def _figure(claim: Claim, rows: Rows, ours: Mapping[int, float], lost: int) -> V
 def _shown(claim: Claim, rows: Rows, value: float) -> float:
     if claim.test == "value":
         return value
-    many = _teacher(rows, claim.metric, None)
+    named = [row for row in rows if row["row"] == claim.teacher] if claim.teacher else rows
+    many = _teacher(named, claim.metric, None)
     if many is None:
         raise SweepError(f"claim {claim.name}: {claim.study} has no row of the teacher to compare with.")
     if claim.test == "percent_of_teacher":

@@ -16,7 +16,20 @@ from workbench.study.reading import as_name, read_yaml
 COMPARISONS = ("better_than", "worse_than", "equivalent_to", "equivalent_or_better_than")
 FIGURES = ("value", "percent_of_teacher", "gap_closed")
 LIMITS = ("at_least", "at_most")
-KEYS = ("claim", "study", "at", "row", "metric", "best", *COMPARISONS, *FIGURES, "post_hoc", "reason", "result")
+KEYS = (
+    "claim",
+    "study",
+    "at",
+    "row",
+    "metric",
+    "best",
+    *COMPARISONS,
+    *FIGURES,
+    "teacher",
+    "post_hoc",
+    "reason",
+    "result",
+)
 NOT_RUN = "not run"
 
 
@@ -34,6 +47,9 @@ class Claim:
     test: str
     against: str | None = None
     limit: tuple[str, float] | None = None
+    teacher: str = (
+        ""  # the reference that percent_of_teacher is of; '': the first with the most steps, as in the tables
+    )
     post_hoc: bool = False  # written when the study had already run
     reason: str = ""  # why, where it failed; prose, checked by nobody
     result: Mapping[str, Any] = field(default_factory=dict)  # as it was written
@@ -46,6 +62,7 @@ class Claim:
         assert self.limit is not None
         way, number = self.limit
         unit = "" if self.test == "value" else " %"
+        unit += f" of {self.teacher}" if self.teacher else ""
         return f"{self.metric} of {self.row}: {self.test.replace('_', ' ')} {way.replace('_', ' ')} {number:g}{unit}"
 
 
@@ -81,6 +98,8 @@ def _claim(name: str, raw: Any, where: str) -> Claim:
     if not isinstance(at, dict):
         raise SweepError(f"{where}, at: must be levels of the evaluation, as {{steps: 3}}, but is {at!r}.")
     is_comparison = test in COMPARISONS
+    if "teacher" in raw and test != "percent_of_teacher":
+        raise SweepError(f"{where}, teacher: has a meaning for percent_of_teacher alone.")
     result = raw.get("result") or {}
     if not isinstance(result, dict):
         raise SweepError(f"{where}, result: is written by `python -m workbench.claims --write`, but is {result!r}.")
@@ -95,6 +114,7 @@ def _claim(name: str, raw: Any, where: str) -> Claim:
         test=test,
         against=_text(raw, test, where) if is_comparison else None,
         limit=None if is_comparison else _limit(raw[test], f"{where}, {test}"),
+        teacher=_text(raw, "teacher", where) if "teacher" in raw else "",
         post_hoc=_flag(raw.get("post_hoc", False), f"{where}, post_hoc"),
         reason=_text(raw, "reason", where) if raw.get("reason") else "",
         result=result,

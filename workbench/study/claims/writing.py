@@ -65,6 +65,7 @@ def _entry(claim: Claim, verdict: Verdict) -> dict[str, Any]:
         entry[claim.test] = claim.against
     else:
         entry[claim.test] = {claim.limit[0]: claim.limit[1]}
+    entry |= {"teacher": claim.teacher} if claim.teacher else {}
     entry |= {"post_hoc": True} if claim.post_hoc else {}
     entry |= {"reason": claim.reason} if claim.reason else {}
     return {**entry, "result": result_of(verdict)}
