@@ -47,9 +47,7 @@ class Claim:
     test: str
     against: str | None = None
     limit: tuple[str, float] | None = None
-    teacher: str = (
-        ""  # the reference that percent_of_teacher is of; '': the first with the most steps, as in the tables
-    )
+    teacher: str = ""  # reference that percent_of_teacher is of; '': the first one with the most steps, as in tables
     post_hoc: bool = False  # written when the study had already run
     reason: str = ""  # why, where it failed; prose, checked by nobody
     result: Mapping[str, Any] = field(default_factory=dict)  # as it was written
