@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.study.figures.differences import effect_dots, paired_dots
+from workbench.study.figures.differences import effect_dots, effect_seeds, paired_dots
 from workbench.study.figures.guidance import guidance_curves
 from workbench.study.figures.lines import against_passes, against_steps
 from workbench.study.figures.samples import compose, sample_strips
@@ -41,7 +41,7 @@ def draw(plan: Plan, table: Table, root: Path, values: Sequence[Value] | None = 
             drawn.append(Drawn(save(canvas, folder / f"{name}.png"), caption))
     for index, under in enumerate(dict.fromkeys(effect.under for effect in table.effects)):
         if canvas := effect_dots(table, under):
-            seeds = min(effect.comparison.n for effect in table.effects if effect.under == under)
+            seeds = effect_seeds(table, under)
             caption = (
                 f"{objective}{f' ({under})' if under else ''}: main effects, each averaged over all combinations of "
                 f"the other factors, and interactions (×); diamond filled where the interval excludes zero (blue: "

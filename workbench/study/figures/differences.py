@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.study.figures.style import (
     BETTER,
@@ -15,7 +15,7 @@ from workbench.study.figures.style import (
     interval_words,
     plain,
 )
-from workbench.study.statistics import improves
+from workbench.study.statistics import Comparison, improves
 from workbench.study.tables import Block, Table
 
 if TYPE_CHECKING:
@@ -45,15 +45,10 @@ def paired_dots(table: Table, block: Block, seeds: int) -> Canvas | None:
         assert comparison is not None
         sure = comparison.excludes_zero
         colour = BETTER if shown.bold else WORSE if sure else GREY
-        if comparison.low is not None and comparison.high is not None:  # of two seeds: their range
-            axes.plot([comparison.low, comparison.high], [height, height], color=colour, linewidth=2.2)
         differences = [value - theirs[seed] for seed, value in shown.values.items() if seed in theirs]
         if column.direction == "zero":
             differences = [abs(v) - abs(theirs[s]) for s, v in shown.values.items() if s in theirs]
-        axes.plot(
-            [comparison.difference], [height], "D",
-            color=colour, markersize=7, markerfacecolor=colour if sure else "white", markeredgewidth=1.4,
-        )  # fmt: skip
+        _bar(axes, comparison, height, colour)
         axes.plot(
             differences, [height] * len(differences), "o",
             markersize=4, markerfacecolor="white", markeredgecolor=colour, markeredgewidth=1.1,
@@ -93,19 +88,14 @@ def effect_dots(table: Table, under: str) -> Canvas | None:
     shown = [e for e in table.effects if e.metric == column.metric and e.under == under]
     if not shown:
         return None
-    seeds = min(effect.comparison.n for effect in shown)
+    seeds = effect_seeds(table, under)
     figure, axes = canvas(7.0, 1.3 + 0.3 * len(shown))
     direction = "min" if column.direction == "zero" else column.direction
     for height, effect in enumerate(reversed(shown)):
         comparison = effect.comparison
         sure = comparison.excludes_zero
         colour = GREY if not sure else BETTER if improves(comparison.difference, direction) else WORSE
-        if comparison.low is not None and comparison.high is not None:
-            axes.plot([comparison.low, comparison.high], [height, height], color=colour, linewidth=2.2)
-        axes.plot(
-            [comparison.difference], [height], "D",
-            color=colour, markersize=7, markerfacecolor=colour if sure else "white", markeredgewidth=1.4,
-        )  # fmt: skip
+        _bar(axes, comparison, height, colour)
     interactions = sum(effect.order > 1 for effect in shown)
     if 0 < interactions < len(shown):
         axes.axhline(interactions - 0.5, color=PALE, linewidth=0.9)
@@ -117,6 +107,22 @@ def effect_dots(table: Table, under: str) -> Canvas | None:
     words = f"{conditions(table, column.metric, seeds)}; bars: {interval_words(seeds)}"
     axes.set_title(plain(" · ".join(filter(None, (under, words)))), fontsize=8, loc="left", color="0.3")
     return figure
+
+
+def effect_seeds(table: Table, under: str) -> int:
+    """Seeds of which every combination under this evaluation has the objective; 0 without effects."""
+    objective = table.columns[0].metric
+    return min((e.comparison.n for e in table.effects if e.under == under and e.metric == objective), default=0)
+
+
+def _bar(axes: Any, comparison: Comparison, height: int, colour: str) -> None:
+    """The interval, of two seeds their range, and the mean: filled where the interval excludes zero."""
+    if comparison.low is not None and comparison.high is not None:
+        axes.plot([comparison.low, comparison.high], [height, height], color=colour, linewidth=2.2)
+    axes.plot(
+        [comparison.difference], [height], "D", color=colour, markersize=7,
+        markerfacecolor=colour if comparison.excludes_zero else "white", markeredgewidth=1.4,
+    )  # fmt: skip
 
 
 def _label(table: Table, row: str, label: str) -> str:

@@ -190,7 +190,8 @@ def _lines(
             capsize=2, elinewidth=1, markersize=4.5, **style,
         )  # fmt: skip
     for index, (label, value) in enumerate(flat.items()):
-        axes.axhline(value, linewidth=1.2, linestyle=REFERENCE_STYLES[index % 3], color=GREY, label=label)
+        style = REFERENCE_STYLES[index % len(REFERENCE_STYLES)]
+        axes.axhline(value, linewidth=1.2, linestyle=style, color=GREY, label=label)
     shown = [p.mean for points in series.values() for p in points] + list(flat.values())
     if min(shown) > 0 and max(shown) > LOG_RATIO * min(shown):
         axes.set_yscale("log")
