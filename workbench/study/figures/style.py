@@ -21,7 +21,8 @@ BETTER, WORSE = COLOURS[0], COLOURS[1]
 MOST_COLOURED = len(COLOURS)
 DPI = 150
 FONT = 9
-REFERENCE_STYLES = (":", "-.", "--", (0, (1, 4)), (0, (7, 2, 1, 2, 1, 2)))  # dashes in points: one each for five
+# One each for five references; dashes and gaps in points.
+REFERENCE_STYLES: tuple[Any, ...] = (":", "-.", "--", (0, (1, 4)), (0, (7, 2, 1, 2, 1, 2)))
 REFERENCE_MARKERS = ("o", "s", "^", "D", "v")  # white inside, where the arms' are full
 
 
