@@ -14,7 +14,8 @@ everything imported: (the sum of bare training and evaluation) / workers. Such a
 loaded and compiled, and a sweep's cells, a process each, do not; the difference counts against the sweep. Half of the
 bare cells run before the sweep and half behind it, so that a machine that becomes slower meanwhile misleads less.
 What a process costs by being a fresh one (memory that it touches for the first time, libraries that prepare
-themselves) is the difference of the two columns; no engine that isolates its cells goes below it.
+themselves) is the difference of the two columns. The sweep pays less of it than a plain fork where the C library is
+glibc, because its cells keep memory that they have freed (workbench/study/allocator.py).
 About eight minutes, on a machine that does nothing else; medians over --repeats.
 """
 

@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 
 from workbench.cluster import adopt_task, is_further_rank
+from workbench.study.allocator import keep_freed_memory
 from workbench.study.errors import EXIT_DISK, DiskError, DiskFullError
 from workbench.study.files import FULL, LOST, write_json
 from workbench.study.heartbeat import beat
@@ -42,6 +43,7 @@ def run(folder: Path, program: str, leash: int | None, append_log: bool = True) 
         os.dup2(log, 2)
         os.close(log)
     die_with_parent()
+    keep_freed_memory()
     if leash is not None:
         threading.Thread(target=_hold, args=(leash,), daemon=True, name="leash").start()
     faulthandler.enable()
