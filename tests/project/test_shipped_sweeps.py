@@ -23,7 +23,7 @@ def test_the_methods_are_tuned_alike() -> None:
     from workbench.study.search.spec import read_search
 
     searches = {path.stem: read_search(path) for path in SWEEPS if path.stem.startswith("tune_")}
-    assert len(searches) == 7
+    assert len(searches) == 8
     same = {
         (s.trials, tuple(s.objectives.items()), repr(s.sampler), repr(s.pruner), s.intermediate, s.seed,
          s.sweep.budget, len(s.start), s.sweep.set["evaluation.num_inference_steps"],
