@@ -40,7 +40,7 @@ def run_cell(folder: Path) -> None:
     started = time.monotonic()
     result = {"key": wanted["key"], "training": wanted["training"], "status": "complete"}
     if wanted["training"] is not None:
-        step = _train(folder, config, wanted["training"], wanted.get("intermediate"))
+        step = _train(folder, config, wanted)
         if _is_further_rank():
             return  # it was there for the training only
         if step is not None:
@@ -62,11 +62,13 @@ def _is_further_rank() -> bool:
     return is_further_rank(os.environ)
 
 
-def _train(folder: Path, config: dict[str, Any], training: str, intermediate: dict[str, Any] | None) -> int | None:
+def _train(folder: Path, config: dict[str, Any], wanted: dict[str, Any]) -> int | None:
     """Train unless that is done; returns the last sound step of a training that diverged, or None.
 
-    intermediate: when to look at the student on the way, and how; see workbench.intermediate.
+    wanted: `training`, its identity; `intermediate`, when to look at the student on the way, and how (see
+    workbench.intermediate); `keep_checkpoints`, without which none is written at the end, to be removed at once.
     """
+    training, intermediate = wanted["training"], wanted.get("intermediate")
     done = read_json(folder / "training.json")
     if isinstance(done, dict) and done.get("training") == training:
         return None
@@ -76,7 +78,10 @@ def _train(folder: Path, config: dict[str, Any], training: str, intermediate: di
         beat(folder, "training", 0.0, LOADING_LIMIT)
     try:
         looks = None if intermediate is None else Looks(folder, config, intermediate, TRAINING_SHARE)
-        Run(config, folder, stop=_stop(folder, updates), quiet=True, on_update=looks).train()
+        Run(
+            config, folder, stop=_stop(folder, updates), quiet=True, on_update=looks,
+            final_checkpoint=wanted.get("keep_checkpoints", True),
+        ).train()  # fmt: skip
     except Diverged as error:
         return error.step
     finally:

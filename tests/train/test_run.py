@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from tests.tiny import make_tiny_teacher
 from workbench import train
 from workbench.config import load_yaml, resolve
+from workbench.training.run import Run
 
 ROOT = Path(__file__).parents[2]
 # Of a random teacher; that the measurement is replayed is the point here.
@@ -216,6 +217,22 @@ def test_a_snapshot_is_the_average_of_that_moment_and_changes_nothing(
     for name in ("metrics.jsonl", "student.safetensors", "samples/000006.png"):
         assert (finished / name).read_bytes() == (tmp_path / "plain" / name).read_bytes(), name
     assert not list((tmp_path / "plain").glob("student-*"))
+
+
+def test_without_a_final_checkpoint_the_student_is_the_same(
+    finished: Path, tmp_path: Path, tiny_teacher_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a sweep trains, which drops checkpoints: none is left to drop, and a kill before the weights costs nothing."""
+    rare = config(tiny_teacher_path, checkpoint_minutes=60)
+    with monkeypatch.context() as m:
+        m.setattr("workbench.training.run.write_student", lambda *_: 1 / 0)  # killed before the weights are written
+        with pytest.raises(ZeroDivisionError):
+            Run(rare, tmp_path, quiet=True, final_checkpoint=False).train()
+    assert not list(tmp_path.glob("*.ckpt*")) and not (tmp_path / "student.safetensors").exists()
+    Run(rare, tmp_path, quiet=True, final_checkpoint=False).train()
+    assert not list(tmp_path.glob("*.ckpt*"))
+    for name in ("metrics.jsonl", "student.safetensors", "student-0.5.safetensors", "samples/000006.png"):
+        assert (finished / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
 def test_the_time_of_all_starts_counts(finished: Path, tmp_path: Path, tiny_teacher_path: Path) -> None:

@@ -144,6 +144,7 @@ class Worker:
         return {
             "key": cell.key,
             "training": cell.training,
+            "keep_checkpoints": self._plan.run.keep_checkpoints,
             "evaluations": [_wanted(task) for task in cell.tasks],
         }
 

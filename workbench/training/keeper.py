@@ -34,6 +34,7 @@ class Keeper:
         stop: asked after every tick; True saves and ends the training.
         progress: what the user sees.
         on_update: called after every update of the student, on every rank.
+        final_checkpoint: write one after the last tick too, for a run that goes on with more updates.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Keeper:
         stop: Callable[[], bool] | None,
         progress: Progress,
         on_update: Callable[[Distillation], None] | None = None,
+        final_checkpoint: bool = True,
     ) -> None:
         self._module = module
         self._folder = folder
@@ -71,6 +73,7 @@ class Keeper:
         self._stop = stop
         self._progress = progress
         self._on_update = on_update
+        self._final_checkpoint = final_checkpoint
         self._saved_at = time.monotonic()
         self.stopped = False
         module.wants = self.wants
@@ -101,9 +104,11 @@ class Keeper:
         if stop or save or is_over:
             module.recorder.flush()
             if self._folder is not None:
-                state = module.training_state()
-                save_checkpoint(self._folder, {**self._identity, "metrics_bytes": module.recorder.sync(), **state})
-                self._on_save()
+                metrics_bytes = module.recorder.sync()
+                if stop or not is_over or self._final_checkpoint:
+                    state = {"metrics_bytes": metrics_bytes, **module.training_state()}
+                    save_checkpoint(self._folder, {**self._identity, **state})
+                    self._on_save()
             self._saved_at = time.monotonic()
         self.stopped = stop and not is_over
         return not stop

@@ -60,6 +60,7 @@ class Run:
         stop: Callable[[], bool] | None = None,
         quiet: bool = False,
         on_update: Callable[[Distillation], None] | None = None,
+        final_checkpoint: bool = True,
     ) -> None:
         self.resolved = resolved
         self.config = instantiate(resolved)
@@ -67,6 +68,7 @@ class Run:
         self.stop = stop
         self.quiet = quiet
         self.on_update = on_update  # see Keeper; it may look, but not touch
+        self.final_checkpoint = final_checkpoint
         check_training(self.config)
         train = self.config.train
         self.processes = train.devices * train.num_nodes
@@ -247,6 +249,7 @@ class Run:
                 train.student_updates, module.update, sys.stderr if self.is_main and not self.quiet else None
             ),
             on_update=self.on_update,
+            final_checkpoint=self.final_checkpoint,
         )
         return keeper
 
