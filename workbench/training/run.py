@@ -69,6 +69,7 @@ class Run:
         self.quiet = quiet
         self.on_update = on_update  # see Keeper; it may look, but not touch
         self.final_checkpoint = final_checkpoint
+        self.provenance: dict[str, Any] = {}
         check_training(self.config)
         train = self.config.train
         self.processes = train.devices * train.num_nodes
@@ -123,7 +124,8 @@ class Run:
         state = load_checkpoint(self.folder, set_aside=self.is_main)
         module, draws = self._module(teacher, state["tick"] if state else 0)
         if self.is_main:
-            self._write_json("provenance.json", provenance(teacher.sha256))
+            self.provenance = provenance(teacher.sha256)
+            self._write_json("provenance.json", self.provenance)
         if state is not None and state.get("teacher") != teacher.sha256:
             raise RunFolderError(
                 f"{self.folder}: the checkpoint was made with another teacher than {teacher.path} (SHA-256 differs). "
@@ -311,7 +313,7 @@ class Run:
         self._write_json(
             "provenance.json",
             {
-                **provenance(teacher.sha256),
+                **self.provenance,  # of this start, whose code it is
                 "student_updates": module.update,
                 "seconds_since_last_start": round(time.time() - began, 1),
                 "training_seconds": round(earlier + time.time() - began, 1),
