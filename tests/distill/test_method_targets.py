@@ -18,6 +18,7 @@ from workbench.distill import (
     ConsistencyTarget,
     Forward,
     FreshNoise,
+    JitterShift,
     ProgressiveTarget,
     RandomShift,
     Reconstruction,
@@ -194,6 +195,31 @@ class TestConsistency:
                 ConsistencyTarget(**bad)
         with pytest.raises(ValueError, match="rounds to no time"):
             ConsistencyTarget(skip=0.0004).check(sd_process(), [(1000,)])
+
+
+class TestJitterShift:
+    def test_stays_in_its_band_around_the_scale_and_is_drawn_for_each_sample(self) -> None:
+        process, shift = sd_process(), JitterShift(factor=0.7, width=0.2)
+        seen = []
+        for seed in range(50):
+            state = state_at(process, 667, seed=seed)
+            levels = shift.at(state, process)
+            assert isinstance(levels, Tensor) and torch.equal(levels, shift.at(state, process))  # type: ignore[arg-type]
+            seen += levels.tolist()
+        assert min(seen) >= 333 and max(seen) <= 600 and len(set(seen)) > 100
+        assert 450 < sum(seen) / len(seen) < 484  # uniform in 333 to 600: 467, SD 5.4
+        assert shift(667, process, (1000, 667)) == 467 and shift.bounds(667, process, (1000, 667)) == (333, 600)
+
+    def test_without_width_it_is_the_scale(self) -> None:
+        process, state = sd_process(), state_at(sd_process(), 667)
+        narrow, scale = (TeacherTarget(shift=s) for s in (JitterShift(0.7, 0.0), ScaleShift(0.7)))
+        pred, teacher = predict(gaussian(process), state), AnalyticTeacher(gaussian(process, MEAN, STD))
+        torch.testing.assert_close(narrow(state, pred, teacher), scale(state, pred, teacher), rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("bad", [{"factor": 0.9}, {"width": 0.8}, {"factor": 0.0, "width": 0.0}], ids=str)
+    def test_refuses_a_band_outside_the_schedule(self, bad: dict) -> None:
+        with pytest.raises(ValueError, match="JitterShift"):
+            JitterShift(**bad)
 
 
 class TestRandomShift:

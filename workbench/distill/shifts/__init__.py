@@ -4,6 +4,7 @@ from workbench.distill.shifts.base import Measure, ShiftSchedule
 from workbench.distill.shifts.calibrated import CalibratedShift
 from workbench.distill.shifts.constant import ConstantShift
 from workbench.distill.shifts.identity import IdentityShift
+from workbench.distill.shifts.jitter import JitterShift
 from workbench.distill.shifts.log_snr import LogSNRShift
 from workbench.distill.shifts.next_step import NextStepShift
 from workbench.distill.shifts.offset import OffsetShift
@@ -16,6 +17,7 @@ __all__ = [
     "CalibratedShift",
     "ConstantShift",
     "IdentityShift",
+    "JitterShift",
     "LogSNRShift",
     "Measure",
     "NextStepShift",
