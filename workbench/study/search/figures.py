@@ -98,8 +98,8 @@ def _slices(search: Search, complete: Sequence[Standing]) -> Figure:
         places = [_place(parameter, s.trial.values[parameter.name]) for s in having]
         values = [s.scores[search.objective] for s in having]
         axes.scatter(places, values, c=[s.trial.number for s in having], cmap="Blues", edgecolor="0.3", s=28, vmin=-5)
-        if isinstance(parameter, Number) and parameter.log:
-            axes.set_xscale("log")
+        if isinstance(parameter, Number):
+            _number_axis(axes, parameter)
         if isinstance(parameter, Choice):
             axes.set_xticks(range(len(parameter.levels)), list(parameter.levels), fontsize=7)
             axes.set_xlim(-0.5, len(parameter.levels) - 0.5)
@@ -108,6 +108,29 @@ def _slices(search: Search, complete: Sequence[Standing]) -> Figure:
     for row in grid:
         row[0].set_ylabel(search.objective, fontsize=8)
     return figure
+
+
+def _number_axis(axes: Any, parameter: Number) -> None:
+    """The whole range that was searched, with ticks that can be read."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    low, high = float(parameter.low), float(parameter.high)
+    if parameter.log:
+        axes.set_xscale("log")
+        margin = (high / low) ** 0.04
+        axes.set_xlim(low / margin, high * margin)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 200 else (1, 3)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    else:
+        margin = 0.04 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
+        if parameter.whole:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _short(value: float) -> str:
+    return f"{value:g}" if value >= 0.01 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def _place(parameter: Parameter, value: Any) -> float:
