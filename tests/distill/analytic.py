@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from workbench.diffusion import Draws, NoiseProcess, Prediction
 from workbench.distill import Keyed, State
+from workbench.distill.targets.base import GuidanceScale
 from workbench.models import GaussianDenoiser, GuidedDenoiser
 
 T = 1000
@@ -53,7 +53,7 @@ class AnalyticTeacher:
     def process(self) -> NoiseProcess:
         return self.denoiser.process
 
-    def guided(self, guidance_scale: float | Tensor | None = None) -> GuidedDenoiser:
+    def guided(self, guidance_scale: GuidanceScale | None = None) -> GuidedDenoiser:
         scale = self.guidance_scale if guidance_scale is None else guidance_scale
         return GuidedDenoiser(self.denoiser, torch.zeros(3, 5, dtype=torch.float64), scale)
 

@@ -24,6 +24,7 @@ from workbench.distill import (
     NonSaturating,
     PseudoHuber,
     Reconstruction,
+    Relativistic,
     SNRWeighted,
     State,
     TeacherTarget,
@@ -134,12 +135,20 @@ class TestGames:
         assert float(NonSaturating().critic(real, fake)) == pytest.approx(sum(softplus) / 2)
         assert float(NonSaturating().student(torch.zeros(3))) == pytest.approx(math.log(2))
 
+    def test_the_relativistic_game_sees_differences_alone(self) -> None:
+        real, fake, game = torch.tensor([2.0, 0.0]), torch.tensor([-0.5, 1.0]), Relativistic()
+        assert float(game.critic(real, fake)) == pytest.approx(sum(math.log1p(math.exp(v)) for v in (-2.5, 1.0)) / 2)
+        assert float(game.student(fake, real)) == pytest.approx(sum(math.log1p(math.exp(v)) for v in (2.5, -1.0)) / 2)
+        torch.testing.assert_close(game.critic(real + 7, fake + 7), game.critic(real, fake))
+        with pytest.raises(ValueError, match="real side"):
+            game.student(fake)
+
     @pytest.mark.parametrize("cls", every(Game), ids=lambda c: c.__name__)
     def test_every_game_pulls_critic_and_student_apart(self, cls: type[Game]) -> None:
         real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
         game = cls()
         by_real, by_fake = torch.autograd.grad(game.critic(real, fake), [real, fake])
-        (by_student,) = torch.autograd.grad(game.student(fake), fake)
+        (by_student,) = torch.autograd.grad(game.student(fake, real.detach()), fake)
         assert (by_real < 0).all() and (by_fake > 0).all() and (by_student < 0).all()
 
 
@@ -221,6 +230,25 @@ class TestAdversarial:
         assert not loss.needs_images and Adversarial().needs_images
         without = Update(scene.state, scene.pred, tiny_teacher, latents=None)
         assert loss.train_critic(without)["critic_loss"].isfinite()
+
+    def test_a_relativistic_student_is_compared_with_the_real_side_at_its_own_levels(
+        self, scene: Update, tiny_teacher: Any
+    ) -> None:
+        loss = adversarial(tiny_teacher, game=Relativistic())
+        same = Update(scene.state, scene.pred, tiny_teacher, latents=scene.pred.x0.detach())
+        assert float(loss(same).detach()) == pytest.approx(math.log(2), abs=1e-5)  # equal images, levels and noise
+        assert float(loss.train_critic(same)["critic_loss"]) == pytest.approx(math.log(2), abs=1e-5)
+        assert abs(float(loss(scene).detach()) - math.log(2)) > 1e-3
+        (gradient,) = torch.autograd.grad(loss(scene), scene.pred.x0)
+        assert gradient.abs().max() > 0
+
+    def test_a_relativistic_critic_tells_the_pairs_apart(self, scene: Update, tiny_teacher: Any) -> None:
+        loss = adversarial(
+            tiny_teacher, game=Relativistic(), critic_learning_rate=5e-3, noise_levels=(0.01, 0.1), r1=0.0
+        )
+        for _ in range(30):
+            scalars = loss.train_critic(scene)
+        assert float(scalars["critic_accuracy"]) > 0.9
 
     def test_the_training_state_carries_critic_and_optimiser(self, scene: Update, tiny_teacher: Any) -> None:
         loss, other = adversarial(tiny_teacher), adversarial(tiny_teacher, seed=1)

@@ -19,6 +19,7 @@ from workbench.distill import (
     SGD,
     AdamW,
     Adversarial,
+    AveragedBackward,
     Backward,
     ConsistencyTarget,
     DistributionMatching,
@@ -27,6 +28,7 @@ from workbench.distill import (
     Loss,
     ProgressiveTarget,
     Reconstruction,
+    Relativistic,
     Staged,
     TeacherTarget,
     Trajectory,
@@ -232,6 +234,10 @@ def _matching() -> dict[str, Loss]:
     }
 
 
+def _relativistic() -> dict[str, Loss]:
+    return {**_adversarial(), "a": Adversarial(width=8, critic_warmup=1, game=Relativistic())}
+
+
 STAGED = Staged(stages=(12, 6, 3))  # stages end after updates 2, 4 and 5 of 5: a part ends with the first
 RESUMED: dict[str, tuple[Any, Trajectory, Any]] = {
     "adversarial": (_adversarial, Backward(states="all"), FullStudent()),
@@ -239,6 +245,8 @@ RESUMED: dict[str, tuple[Any, Trajectory, Any]] = {
     "progressive": (_progressive, STAGED, FullStudent()),
     "progressive-lora": (_progressive, STAGED, LoRAStudent(rank=2)),
     "matching": (_matching, Backward(), FullStudent()),
+    "averaged": (_relativistic, AveragedBackward(decay=0.7), FullStudent()),
+    "averaged-lora": (_relativistic, AveragedBackward(decay=0.7), LoRAStudent(rank=2)),
 }
 
 
@@ -270,7 +278,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_undisturbed_one(tiny_teacher: An
     # student, average, optimisers, critics and copies
     assert same(part.training_state(), whole.training_state())
     assert part.recorder.last == whole.recorder.last
-    assert len(state["copies"]) == ("consistency" in case or "progressive" in case)
+    assert len(state["copies"]) == any(name in case for name in ("consistency", "progressive", "averaged"))
 
 
 def test_nobody_pays_for_a_copy_that_no_target_asks_for(tiny_teacher: Any) -> None:

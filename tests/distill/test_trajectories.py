@@ -11,7 +11,17 @@ import torch
 from tests.distill.analytic import SHAPE, gaussian, keyed, sd_process
 from tests.distill.every import every
 from workbench.diffusion import DDIM, Heun, NoiseProcess, Renoise, Sampler, TrailingGrid, sample
-from workbench.distill import Backward, FineForward, Forward, Mixture, Staged, Start, State, Trajectory
+from workbench.distill import (
+    AveragedBackward,
+    Backward,
+    FineForward,
+    Forward,
+    Mixture,
+    Staged,
+    Start,
+    State,
+    Trajectory,
+)
 
 GRID = (1000, 667, 333)
 
@@ -41,6 +51,17 @@ def start(sampler: Sampler | None = None, tick: int = 0, progress: float = 0.0, 
         random=keyed(tick),
         progress=progress,
     )
+
+
+class Average:
+    """A copy of the student: the optimal denoiser of other data."""
+
+    @staticmethod
+    def bind(cond: Any = None) -> Any:
+        return gaussian(sd_process(), -0.5, 0.3)
+
+
+AVERAGE: Any = Average()
 
 
 def walk(trajectory: Trajectory, begin: Start) -> list[State]:
@@ -190,10 +211,37 @@ class TestMixture:
             Mixture(**bad)
 
 
+class TestAveragedBackward:
+    def test_its_states_are_the_averages_and_cost_the_student_nothing(self) -> None:
+        trajectory = AveragedBackward(decay=0.8)
+        (kind,) = trajectory.copies
+        times = set()
+        for tick in range(12):
+            begin = dataclasses.replace(start(tick=tick), copies={kind: AVERAGE})
+            (state,) = walk(trajectory, begin)
+            assert begin.denoise.calls == 0  # type: ignore[attr-defined]
+            of_average = next(Backward().walk(dataclasses.replace(begin, denoise=AVERAGE.bind())))
+            (of_student,) = walk(Backward(), start(tick=tick))
+            assert torch.equal(state.x_t, of_average.x_t) and state.timestep == of_student.timestep
+            assert torch.equal(state.x_t, of_student.x_t) == (state.timestep == 1000)  # x_T is what both begin with
+            times.add(state.timestep)
+        assert times == set(GRID)
+
+    def test_a_trajectory_around_it_asks_for_its_average_too(self) -> None:
+        inner = AveragedBackward()
+        assert list(Mixture(second=inner).copies) == list(Staged(trajectory=inner).copies) == list(inner.copies)
+        assert not Mixture().copies and not Staged().copies
+
+    @pytest.mark.parametrize("decay", [-0.1, 1.0])
+    def test_refuses_a_decay_out_of_range(self, decay: float) -> None:
+        with pytest.raises(ValueError, match="AveragedBackward"):
+            AveragedBackward(decay=decay)
+
+
 @pytest.mark.parametrize("cls", every(Trajectory), ids=lambda c: c.__name__)
 def test_every_trajectory_yields_constant_states_of_its_grid_with_draws_of_their_own(cls: type[Trajectory]) -> None:
     for begin in (start(tick=3), start(tick=3)):
-        states = walk(cls(), begin)
+        states = walk(cls(), dataclasses.replace(begin, copies=dict.fromkeys(cls().copies, AVERAGE)))
         assert all(not s.x_t.requires_grad and s.timestep == s.timesteps[s.index] for s in states)
         assert all((s.t == s.timestep).all() and s.t.shape == (4,) for s in states)
         assert len({s.random.prefix for s in states}) == len(states)

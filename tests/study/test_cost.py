@@ -43,9 +43,11 @@ def config(**changes: Any) -> dict[str, Any]:
         ({"num_steps": 1}, 5.0),
         ({"num_steps": 4}, 6.5),
         ({"trajectory": "Forward"}, 5.0),  # no rollout
+        ({"trajectory": "AveragedBackward"}, 6.0),
         ({"target": {"guidance": 1}}, 5.0),
         ({"target": {"solver": {"class_path": "Heun"}, "steps": 3}}, 14.0),  # 2 moves of two calls, and a prediction
         ({"adversarial": critic(critic_updates=2)}, 14.0),  # 2 through the features, 2 (1 + 1) and heads of 2
+        ({"adversarial": critic(game="Relativistic")}, 6 + 5 + 1),  # the student's side looks at the real one too
         ({"adversarial": critic(last_steps=1)}, 6 + 5 / 3),
         ({"adversarial": critic(between=[0.5, 1.0])}, 6 + 5 * 2 / 3),
         ({"adversarial": critic(critic_warmup=10)}, 11 + 10 * (1 + 1 + 3)),  # rollout, student, critic alone

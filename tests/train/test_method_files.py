@@ -124,6 +124,25 @@ def test_trains_with_finite_losses_and_costs_what_the_plan_says(
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        {"model.losses.adversarial.game": "Relativistic"},
+        {"model.trajectory": "AveragedBackward"},
+        {"model.losses.reconstruction.target": {"class_path": "LimitedGuidanceTarget", "steps": 2}},
+    ],
+    ids=str,
+)
+def test_a_part_that_no_method_has_costs_what_the_plan_says(
+    part: dict[str, Any], tiny_teacher_path: Path, tmp_path: Path, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Start, "draw_index", lambda start: start.random.step % len(start.timesteps))
+    monkeypatch.setattr(cost, "HEADS", 0.0)  # no UNet
+    config = small(ROOT / "sweeps" / "methods" / "imagine_flash.yaml", tiny_teacher_path, updates=4, **part)
+    train.run(config, tmp_path, quiet=True)
+    assert counter.passes == cost.training_passes(config)
+
+
+@pytest.mark.parametrize(
     ("name", "overrides", "says"),
     [
         (

@@ -1,7 +1,7 @@
 """What an ablation varies: trajectories, shifts, noises, targets, distances, losses. (The training step: .module.)"""
 
 from workbench.distill.distances import L1, MSE, Distance, PseudoHuber, SNRWeighted
-from workbench.distill.games import Game, Hinge, NonSaturating
+from workbench.distill.games import Game, Hinge, NonSaturating, Relativistic
 from workbench.distill.losses import Adversarial, DistributionMatching, Loss, Reconstruction
 from workbench.distill.noises import FreshNoise, InitialNoise, MixedNoise, StudentNoise, TargetNoise
 from workbench.distill.optimizers import SGD, AdamW, OptimizerKind
@@ -23,11 +23,21 @@ from workbench.distill.state import Keyed, State
 from workbench.distill.targets import (
     AlphaWeightedTarget,
     ConsistencyTarget,
+    LimitedGuidanceTarget,
     ProgressiveTarget,
     Target,
     TeacherTarget,
 )
-from workbench.distill.trajectories import Backward, FineForward, Forward, Mixture, Staged, Start, Trajectory
+from workbench.distill.trajectories import (
+    AveragedBackward,
+    Backward,
+    FineForward,
+    Forward,
+    Mixture,
+    Staged,
+    Start,
+    Trajectory,
+)
 from workbench.distill.update import Update
 
 __all__ = [
@@ -37,6 +47,7 @@ __all__ = [
     "AdamW",
     "Adversarial",
     "AlphaWeightedTarget",
+    "AveragedBackward",
     "Backward",
     "CalibratedShift",
     "ConsistencyTarget",
@@ -52,6 +63,7 @@ __all__ = [
     "InitialNoise",
     "JitterShift",
     "Keyed",
+    "LimitedGuidanceTarget",
     "LogSNRShift",
     "Loss",
     "MixedNoise",
@@ -65,6 +77,7 @@ __all__ = [
     "PseudoHuber",
     "RandomShift",
     "Reconstruction",
+    "Relativistic",
     "SNRWeighted",
     "ScaleShift",
     "ShiftSchedule",

@@ -1,7 +1,7 @@
-"""Copies: the student at another time, for targets that look at it (an average, the student of a stage before).
+"""Copies: the student at another time, for parts that look at it (an average, the student of a stage before).
 
 A copy is a set of weights, not a network: it runs through the student's own modules. It holds the trainable weights
-alone, so that a LoRA student's copy is an adapter; it is made only if a target asks for it; and since it follows the
+alone, so that a LoRA student's copy is an adapter; it is made only if a part asks for it; and since it follows the
 student alone it is the same on every rank.
 """
 
@@ -109,7 +109,7 @@ class StageStart(Copy):
 
 @dataclass(frozen=True)
 class CopyKind(ABC):
-    """What a target asks for: equal kinds share one copy. Its repr names the copy in checkpoints."""
+    """What a target or a trajectory asks for: equal kinds share one copy. Its repr names the copy in checkpoints."""
 
     @abstractmethod
     def make(self, student: Denoiser) -> Copy:

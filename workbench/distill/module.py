@@ -122,7 +122,8 @@ class Distillation(pl.LightningModule):
         self.trainable = [p for p in student.parameters() if p.requires_grad]
         self.student_optimizer = optimizer.make(self.trainable, plan.schedule.learning_rate)
         self.ema = Ema(student, plan.ema_decay)
-        self.copies = Copies.of(student, (kind for loss in self.losses.values() for kind in loss.copies))
+        wanted = [kind for loss in self.losses.values() for kind in loss.copies]
+        self.copies = Copies.of(student, [*trajectory.copies, *wanted])
         self._start = self._start_weights()
         self._signal: Tensor | None = None
         # (stop, save) as this process wishes; asked after every tick
@@ -209,6 +210,7 @@ class Distillation(pl.LightningModule):
             latents=samples.latents,
             random=random,
             progress=self.progress,
+            copies=self.copies,
         )
 
     def _walk(self, start: Start) -> Iterator[tuple[State, Callable[[], bool], list[Prediction]]]:

@@ -187,7 +187,8 @@ class _Loss:
             unguided = _teacher_passes({**self.arguments, "guidance": 1.0}, None, default=1)
             return _teacher_passes(self.arguments, self.teacher_scale, default=1) + unguided
         if self.name == "Adversarial":
-            return THROUGH
+            is_relative = _named(self.arguments.get("game"))[0] == "Relativistic"
+            return THROUGH + is_relative  # which looks at the real side as well
         return 0.0 if "target" in self.arguments else TRAINED  # of a loss that nobody here knows
 
     def critic_side(self) -> float:

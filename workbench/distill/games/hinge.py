@@ -16,5 +16,5 @@ class Hinge(Game):
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         return (1 - real).relu().mean() + (1 + fake).relu().mean()
 
-    def student(self, fake: Tensor) -> Tensor:
+    def student(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()

@@ -20,5 +20,5 @@ class NonSaturating(Game):
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(-real).mean() + softplus(fake).mean()
 
-    def student(self, fake: Tensor) -> Tensor:
+    def student(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return softplus(-fake).mean()

@@ -30,7 +30,7 @@ class Adversarial(Loss):
     Args:
         weight: factor of the student's loss; > 0.
         gradient_ratio: instead of `weight`: |gradient of this loss at x0| / |gradient of the reconstruction at x0|.
-        game: Hinge or NonSaturating.
+        game: Hinge, NonSaturating or Relativistic.
         real: null = latents of real images; or a Target, whose output plays the real side (then no image is needed).
         noise_levels: [low, high] as fractions of T; levels are uniform between them.
         r1: factor of the gradient penalty E |d logits / d features|^2 at real samples. On the features, so that no
@@ -128,23 +128,32 @@ class Adversarial(Loss):
 
     def forward(self, update: Update) -> Tensor:
         """The student's side: the critic's weights are constants here."""
-        logits = self._logits(update, update.pred.x0, update.state.random.within("adversarial/student"))
-        return torch.stack([self.game.student(fake) for fake in logits]).mean()
+        random = update.state.random.within("adversarial/student")
+        fakes = self._logits(update, update.pred.x0, random)
+        if not self.game.relative:
+            return torch.stack([self.game.student(fake) for fake in fakes]).mean()
+        with torch.no_grad():
+            reals = self._logits(update, self._real(update), random)  # at the same levels
+        return torch.stack([self.game.student(f, r) for f, r in zip(fakes, reals, strict=True)]).mean()
 
     def train_critic(self, update: Update) -> dict[str, Tensor]:
         """`critic_updates` steps of the critic's own optimiser at this state; the student's x0 is constant."""
         fake = update.pred.x0.detach()
-        real = update.latents if self.real is None else update.target(self.real)
-        assert real is not None, "the latents of real images were not loaded"
+        real = self._real(update)
         scalars: dict[str, Tensor] = {}
         for j in range(self.critic_updates):
             scalars = self._critic_step(update, real, fake, update.state.random.within(f"adversarial/critic{j}"))
         return scalars
 
+    def _real(self, update: Update) -> Tensor:
+        real = update.latents if self.real is None else update.target(self.real)
+        assert real is not None, "the latents of real images were not loaded"
+        return real
+
     def _critic_step(self, update: Update, real: Tensor, fake: Tensor, random: Keyed) -> dict[str, Tensor]:
         with torch.no_grad():
             real_features = self._features(update, real, random.within("real"))
-            fake_features = self._features(update, fake, random.within("fake"))
+            fake_features = self._features(update, fake, random.within("real" if self.game.relative else "fake"))
         cond = update.state.cond
         with torch.enable_grad():
             real_features = [f.float().requires_grad_(self.r1 > 0) for f in real_features]
@@ -154,12 +163,7 @@ class Adversarial(Loss):
             game = torch.stack([self.game.critic(r, f) for r, f in pairs]).mean()
             penalty = _gradient_penalty(real_logits, real_features) if self.r1 > 0 else torch.zeros_like(game)
             critic_step(game + self.r1 * penalty, list(self.heads.parameters()), self.optimizer)
-        accuracy = torch.stack(
-            [
-                ((r > 0).float().mean() + (f < 0).float().mean()) / 2
-                for r, f in zip(real_logits, fake_logits, strict=True)
-            ]
-        )
+        accuracy = torch.stack([self.game.accuracy(r, f) for r, f in zip(real_logits, fake_logits, strict=True)])
         return {"critic_loss": game.detach(), "r1": penalty.detach(), "critic_accuracy": accuracy.mean()}
 
     def _logits(self, update: Update, x0: Tensor, random: Keyed) -> list[Tensor]:

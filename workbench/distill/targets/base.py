@@ -14,6 +14,8 @@ from workbench.distill.copies import CopyKind
 from workbench.distill.state import State
 from workbench.distill.trajectories import Trajectory
 
+GuidanceScale = float | Tensor | Callable[[Tensor], Tensor]  # a number, (B,), or a function of t, (B,) long -> (B,)
+
 
 class Bindable(Protocol):
     """A denoiser that waits for its condition."""
@@ -29,8 +31,12 @@ class TeacherLike(Protocol):
     def process(self) -> NoiseProcess:
         """alpha and sigma."""
 
-    def guided(self, guidance_scale: float | Tensor | None = None) -> Bindable:
-        """The teacher at a scale, a number or (B,); None takes the teacher's own."""
+    @property
+    def guidance_scale(self) -> float:
+        """Its own."""
+
+    def guided(self, guidance_scale: GuidanceScale | None = None) -> Bindable:
+        """The teacher at a scale; None takes its own."""
 
 
 @dataclass(frozen=True)

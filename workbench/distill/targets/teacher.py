@@ -13,7 +13,7 @@ from workbench.diffusion import DDIM, NoiseProcess, Prediction, Sampler, solve
 from workbench.distill.noises import MixedNoise, TargetNoise
 from workbench.distill.shifts import ScaleShift, ShiftSchedule, TableShift
 from workbench.distill.state import State
-from workbench.distill.targets.base import Target, TeacherLike
+from workbench.distill.targets.base import GuidanceScale, Target, TeacherLike
 from workbench.distill.targets.guidance import checked_guidance, guidance_scale
 
 
@@ -61,9 +61,13 @@ class TeacherTarget(Target):
         process = teacher.process
         gamma = self.shift.at(state, process)
         chi = process.add_noise(pred.x0.detach(), self.noise(state, pred.detach()), gamma)
-        guided = teacher.guided(guidance_scale(self.guidance, state))
+        guided = teacher.guided(self.scale(state, teacher))
         denoise = guided.bind(state.cond)  # type: ignore[arg-type]  # None only for unconditional stand-ins in tests
         return solve(process, denoise, chi, gamma, self.steps, self.solver).x0
+
+    def scale(self, state: State, teacher: TeacherLike) -> GuidanceScale | None:
+        """The guidance scale at this state: a number, (B,), a function of the teacher's times; None = the teacher's."""
+        return guidance_scale(self.guidance, state)
 
     def check(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> None:
         if self.needs_calibration:

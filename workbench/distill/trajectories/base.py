@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from workbench.diffusion import Denoise, NoiseProcess, Prediction, Sampler
+from workbench.distill.copies import Copy, CopyKind
 from workbench.distill.state import Keyed, State
 
 States = Generator[State, Prediction | None, None]
@@ -28,6 +29,7 @@ class Start:
         latents: (B, C, H, W) of real images; None unless the trajectory needs them.
         random: the draws of this tick.
         progress: share of the student updates that are done, 0 <= progress < 1.
+        copies: of the student, those that the trajectory asks for among them.
     """
 
     process: NoiseProcess
@@ -39,6 +41,7 @@ class Start:
     latents: Tensor | None
     random: Keyed
     progress: float = 0.0
+    copies: Mapping[CopyKind, Copy] = field(default_factory=dict)
 
     def draw_index(self) -> int:
         """A position in `timesteps`, uniform, the same on every rank: a rank with a shorter rollout would wait."""
@@ -54,6 +57,11 @@ class Trajectory(ABC):
     def needs_images(self) -> bool:
         """Whether `Start.latents` is read: then the data source must have images, and they are encoded."""
         return False
+
+    @property
+    def copies(self) -> Sequence[CopyKind]:
+        """Copies of the student that :meth:`walk` looks at, then found in `Start.copies`."""
+        return ()
 
     def grids(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
         """The lists of times that the states come from, where the student samples at `grids`.

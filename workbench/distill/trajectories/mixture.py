@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workbench.diffusion import NoiseProcess
+from workbench.distill.copies import CopyKind
 from workbench.distill.trajectories.backward import Backward
 from workbench.distill.trajectories.base import Start, States, Trajectory
 from workbench.distill.trajectories.forward import Forward
@@ -36,6 +37,10 @@ class Mixture(Trajectory):
     @property
     def needs_images(self) -> bool:
         return self.first.needs_images or self.second.needs_images
+
+    @property
+    def copies(self) -> Sequence[CopyKind]:
+        return [*self.first.copies, *self.second.copies]
 
     def grids(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
         return [*self.first.grids(process, grids), *self.second.grids(process, grids)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workbench.diffusion import NoiseProcess, StudentGrid, TrailingGrid
+from workbench.distill.copies import CopyKind
 from workbench.distill.trajectories.base import Start, States, Trajectory
 from workbench.distill.trajectories.forward import Forward
 
@@ -35,6 +36,10 @@ class Staged(Trajectory):
     @property
     def needs_images(self) -> bool:
         return self.trajectory.needs_images
+
+    @property
+    def copies(self) -> Sequence[CopyKind]:
+        return self.trajectory.copies
 
     def grids(self, process: NoiseProcess, grids: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
         own = [tuple(self.grid.timesteps(process, steps)) for steps in self.stages]
