@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 import workbench.libraries  # noqa: F401
 from workbench.cluster import is_further_rank
+from workbench.data.wardrobe.garments import garments
 from workbench.distill.module import Diverged
 from workbench.evaluation.run import evaluate_run
 from workbench.evaluation.selection import select_snapshot
@@ -22,10 +23,19 @@ from workbench.intermediate import Looks
 from workbench.safe_yaml import read_yaml
 from workbench.study.files import read_json, write_json
 from workbench.study.heartbeat import Steps, beat
+from workbench.training.provenance import code
 from workbench.training.run import Run
 
 LOADING_LIMIT = 900.0  # seconds that loading, or the first batch, may be silent
 TRAINING_SHARE = 0.8  # of the progress that is shown
+
+
+def prepare() -> None:
+    """What is alike for every cell, done once before the fork server forks them: which code they run (that which was
+    imported here, whatever is checked out meanwhile), and the shipped images. Leaves no thread, touches no GPU."""
+    code()
+    for fold in ("teacher", "test"):
+        garments(fold)
 
 
 def run_cell(folder: Path) -> None:

@@ -43,4 +43,4 @@ def test_a_training_does_not_lock_the_repository(repository: Path, monkeypatch: 
     from workbench.training import provenance  # imports torch
 
     monkeypatch.setattr(workbench, "__file__", str(repository / "file.py"))
-    check_untouched(repository, lambda: provenance.provenance("0" * 64))
+    check_untouched(repository, provenance.code.__wrapped__)

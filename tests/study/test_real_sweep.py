@@ -99,6 +99,8 @@ def test_the_real_thing_from_file_to_table_and_again(
         late = json.loads((root / cell.folder / "late.json").read_text())
         assert late["threads"] == 1, "forks of a process with threads can hang"
         assert len(late["late"]) < 10, "each cell would pay for these again"
+        trained = (root / cell.folder / "student.safetensors").exists()
+        assert late["code"] == {"asked": int(trained), "made": 0}, "asked before the fork"
     assert not list(root.glob("*/*/*.ckpt*")), "the training is over: what scores its student reads weights"
     table = (root / "table.csv").read_bytes()
     assert (root / "figures" / "samples.png").stat().st_size > 1000

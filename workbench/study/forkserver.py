@@ -1,10 +1,10 @@
 """A process that has imported everything, and forks a child for each cell: 0.1 s instead of ten.
 
-`python -m workbench.study.forkserver SOCKET PROGRAM` imports PROGRAM and serves. A worker connects and sends one line
-of JSON, {"folder": ..., "environment": {...}}; it gets {"pid": n}, and {"exit": status} at the end. The connection is
-the child's leash: when the worker dies it is closed, and the child kills its group. multiprocessing's fork server has
-no such leash, its children outlive a killed worker. One thread, and CUDA is never touched here: forks of it would be
-broken.
+`python -m workbench.study.forkserver SOCKET PROGRAM` imports PROGRAM, calls its prepare() if it has one, and serves. A
+worker connects and sends one line of JSON, {"folder": ..., "environment": {...}}; it gets {"pid": n}, and {"exit":
+status} at the end. The connection is the child's leash: when the worker dies it is closed, and the child kills its
+group. multiprocessing's fork server has no such leash, its children outlive a killed worker. One thread, and CUDA is
+never touched here: forks of it would be broken.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> None:
     listener.bind(address)
     listener.listen(64)  # workers may come while the imports last
     try:
-        importlib.import_module(program)
+        module = importlib.import_module(program)
+        if prepare := getattr(module, "prepare", None):
+            prepare()
     except Exception:  # the child meets it again and writes it into the cell's log, where somebody looks
         traceback.print_exc()
     gc.collect()

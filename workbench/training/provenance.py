@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,20 @@ from workbench.repository import git
 PACKAGES = ("torch", "diffusers", "transformers", "lightning", "numpy", "peft")
 
 
-def provenance(teacher_sha256: str) -> dict[str, Any]:
-    """Plain data, for provenance.json. The environment's variables are never part of it."""
+@cache
+def code() -> dict[str, Any]:
+    """commit, dirty (None outside a git checkout), versions: of what this process has imported, so asked once."""
     return {
         "commit": git("rev-parse", "HEAD"),
         "dirty": None if (status := git("status", "--porcelain")) is None else bool(status),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def provenance(teacher_sha256: str) -> dict[str, Any]:
+    """Plain data, for provenance.json. The environment's variables are never part of it."""
+    return {
+        **code(),
         "hardware": {
             "machine": platform.machine(),
             "cpu": _cpu(),
