@@ -32,7 +32,8 @@ from workbench.study.worker import Options, start_arguments
 
 CELL_BYTES = 30_000_000  # what a small cell writes; a preflight, no promise
 POLL = 0.1
-SHOW_SECONDS = 0.5
+SHOW_SECONDS = (0.5, 2.0)  # between two views; the more cells there are to look at, the longer,
+SHOW_SHARE = 0.01  # so that looking costs a hundredth of a core, which the cells may need
 GPU_SECONDS = 1.0  # between two looks for free GPUs
 QUICK_DEATH = 3.0  # a worker that dies sooner, or by itself, may not be able to work at all
 DEATHS = 4  # so many errors in a row; 1, 2 and 4 seconds lie between them, in which a database may come back
@@ -234,7 +235,7 @@ class Conductor:
 
     def _watch(self, root: Path, slots: list[_Slot], options: Options, logs: Path) -> int:
         identity = root.stat()
-        shown = 0.0
+        due = 0.0
         status = 0
         told = 0
         waited = False
@@ -260,9 +261,11 @@ class Conductor:
                 told = 1
                 self._pass_on(slots)
             now = time.monotonic()
-            if now - shown > SHOW_SECONDS:
-                shown = now
+            if now >= due:
+                began = time.process_time()
                 self.show(state := self._state(root))
+                low, high = SHOW_SECONDS
+                due = now + min(max((time.process_time() - began) / SHOW_SHARE, low), high)
                 for slot in waiting if state.open == 0 else ():
                     slot.done = True  # others have done what it waited for
             time.sleep(POLL)

@@ -25,7 +25,7 @@ from workbench.study.stacks import dump_stacks
 from workbench.study.surroundings import oom_kills
 
 STOP_GRACE = 60.0  # seconds for a child to write its checkpoint after STOP
-POLL = 0.05  # seconds between two looks at a running child; its end is noticed at once
+POLL = 0.25  # seconds between two looks at a running child; its end is noticed at once
 _LOST = -1_000  # no exit status of any process
 
 
