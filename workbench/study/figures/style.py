@@ -53,7 +53,8 @@ def canvas(width: float, height: float) -> tuple[Canvas, Any]:
 def save(figure: Canvas, path: Path) -> Path:
     """Write as PNG: the same bytes for the same numbers."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    # "tight": titles and labels that are longer than the axes widen the picture instead of being cut off
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
     return path
 
