@@ -135,6 +135,8 @@ def test_the_lines_against_steps_are_the_means_and_the_bars_their_intervals(meth
     at_3 = [v.metrics[FD] for v in values if v.entry.row == "baseline" and v.entry.evaluation == plan.evaluations[1]]
     assert (low, high) == pytest.approx(interval_of_mean(at_3))
     assert canvas.axes[0].get_yscale() == "log", "the teacher at one step is many times worse"
+    only_at_3 = [value for value in values if value.entry.evaluation.get("steps") == "3"]
+    assert only_at_3 and against_steps(plan, table, only_at_3, FD) is None, "one number of steps is no line"
 
 
 def test_the_curve_over_passes_has_the_cost_of_each_snapshot(methods: tuple[Plan, Path]) -> None:
@@ -213,6 +215,8 @@ def test_guidance_gives_the_teacher_and_its_students_a_curve_each(tmp_path: Path
     first = [v for v in values if v.entry.row == "guidance-1"]
     assert curves["students, 3 steps"].get_ydata()[0] == pytest.approx(sum(v.metrics[FD] for v in first) / 3)
     assert {text.get_text() for text in canvas.axes[0].texts} == {"1", "2", "3", "5"}
+    two = [v for v in values if v.entry.row in ("teacher-2", "teacher-3", "baseline", "guidance-3")]
+    assert guidance_curves(plan, build_table(plan, two), two, tmp_path / "study") is None, "two scales are no curve"
 
 
 def test_many_arms_are_pale_but_for_the_best_and_those_that_leave_the_baseline_furthest(tmp_path: Path) -> None:

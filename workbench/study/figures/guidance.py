@@ -29,7 +29,7 @@ from workbench.study.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-LEAST_SCALES = 2  # a curve
+LEAST_SCALES = 3  # two are no curve, and the table has them
 
 
 def guidance_curves(plan: Plan, table: Table, values: Sequence[Value], root: Path) -> Canvas | None:

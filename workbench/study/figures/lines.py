@@ -78,7 +78,7 @@ def against_steps(plan: Plan, table: Table, values: Sequence[Value], metric: str
             flat |= {plain(row.label): points[0].mean} if points else {}
         elif points:
             series[row.name] = points
-    if not series:
+    if len({p.x for points in series.values() for p in points}) < 2:  # none, or a metric of one number of steps
         return None
     plan, series = _joined(plan, series)
     figure, axes = _lines(plan, table, metric, series, flat, dodge=True)
