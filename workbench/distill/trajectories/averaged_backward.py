@@ -14,8 +14,8 @@ from workbench.distill.trajectories.base import Start, States, Trajectory
 @dataclass(frozen=True)
 class AveragedBackward(Trajectory):
     """Backward distillation whose rollout is that of an average of the student, avg <- decay avg + (1 - decay) student
-    after every update: the states change more slowly than the student does, and where the average is what is sampled
-    with (model.ema), they are those of inference. One of the student's times is drawn, as with Backward.
+    after every update: the states change more slowly than the student does, and with model.ema's decay they are those
+    of the average that is sampled with. One of the student's times is drawn, as with Backward.
 
     METHOD.md section 4, EMA in the rollout; the paper does not say. ValueError unless 0 <= decay < 1.
     """
