@@ -1,9 +1,10 @@
-"""Score a run, a teacher, or real images.
+"""Score a run, a teacher, real images, or the student that would fit a configuration's target exactly.
 
     python -m workbench.evaluate results/my-run
     python -m workbench.evaluate results/my-run --steps 1 --noise-correction off
     python -m workbench.evaluate --teacher wardrobe --steps 25
     python -m workbench.evaluate --real
+    python -m workbench.evaluate --exact sweeps/methods/imagine_flash.yaml --steps 3
 
 `evaluate` is the same as a function, for a sweep.
 """
@@ -56,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         "--teacher", metavar="NAME", help="score a teacher: a shipped name (wardrobe) or a diffusers folder"
     )
     who.add_argument("--real", action="store_true", help="score real images against real images: the floor of a table")
+    who.add_argument(
+        "--exact",
+        metavar="FILE",
+        type=Path,
+        help="score the student that fits the target of this configuration exactly, without a training: the best that "
+        "the recipe could reach. A file as for workbench.train, or a run",
+    )
     parser.add_argument(
         "--steps", type=int, dest="num_inference_steps", metavar="N", help="network evaluations in time"
     )
@@ -92,9 +100,18 @@ def _config(args: argparse.Namespace) -> dict[str, Any]:
         given["teacher.path"] = args.teacher
     if args.guidance_scale is not None and args.teacher is None:
         raise ValueError("--guidance-scale belongs to --teacher: a student runs unguided, real images are not drawn.")
-    given["evaluation.subject"] = "teacher" if args.teacher is not None else "real" if args.real else "student"
+    given["evaluation.subject"] = _subject(args)
     given |= {key: parse_yaml(value, f"--set {key}") for key, value in args.set}
-    return resolve(read_config(args.run) if args.run is not None else {}, given, args.plugin)
+    if args.exact is not None and not args.exact.is_dir():
+        return resolve(args.exact, given, args.plugin)
+    run = args.run if args.exact is None else args.exact
+    return resolve(read_config(run) if run is not None else {}, given, args.plugin)
+
+
+def _subject(args: argparse.Namespace) -> str:
+    if args.exact is not None:
+        return "target"
+    return "teacher" if args.teacher is not None else "real" if args.real else "student"
 
 
 def _folder(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
@@ -107,6 +124,8 @@ def _folder(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
         return args.run / "evaluations" / name
     from workbench.files import as_file_name
 
+    if args.exact is not None:
+        return Path("evaluations") / f"{as_file_name(args.exact.stem)}-exact-{name}"
     return Path("evaluations") / (name if args.real else f"{as_file_name(Path(args.teacher).name)}-{name}")
 
 

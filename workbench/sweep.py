@@ -183,6 +183,7 @@ def _search(
 def _real_resolve(options: argparse.Namespace) -> Resolve:
     """The configuration's parser, and whether what it gives can be trained and scored here: all but the networks."""
     from workbench.config import instantiate, resolve  # imports torch, a matter of seconds
+    from workbench.evaluation.exact import exact_target
     from workbench.evaluation.settings import check_settings, check_student_steps
     from workbench.training.images import ImageCheck
     from workbench.training.preflight import check_training, process_of
@@ -194,7 +195,11 @@ def _real_resolve(options: argparse.Namespace) -> Resolve:
         config = instantiate(resolved)
         check_training(config)
         check_settings(config.evaluation)
-        check_student_steps(config, process_of(config))
+        process = process_of(config)
+        check_student_steps(config, process)
+        if config.evaluation.subject == "target":
+            times = config.model.grid.timesteps(process, config.evaluation.num_inference_steps)
+            exact_target(config.model.losses).check(process, [times])
         return sound(resolved)
 
     return real

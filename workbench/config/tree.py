@@ -72,7 +72,8 @@ class EvaluationConfig:
 
     num_inference_steps: int = 3
     noise_correction: bool | None = None  # null = as in model.sampler
-    subject: Literal["student", "teacher", "real"] = "student"
+    # target: the student that fits its target exactly, which needs no training
+    subject: Literal["student", "teacher", "real", "target"] = "student"
     guidance_scale: float | None = None  # of the subject teacher; null = its own
     solver: Sampler | None = None  # of the subject teacher; null = DPMSolverPP
     num_images: int = 512

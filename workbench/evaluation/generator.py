@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.diffusion import DPMSolverPP, Draws, Sampler, TrailingGrid
+from workbench.diffusion import Denoise, DPMSolverPP, Draws, Sampler, TrailingGrid
 from workbench.diffusion import sample as run_sampler
 from workbench.metrics import to_uint8
 from workbench.models import GuidedDenoiser, Teacher, UNetDenoiser
@@ -42,9 +42,13 @@ class Generator:
         def noise(step: int) -> Tensor:
             return draws.normal(f"{stream}/renoise", step, list(indices), teacher.latent_shape, teacher.device)
 
-        denoise = self.network.bind(cond)
+        denoise = self.denoiser(cond, x_T, indices, stream)
         latents = run_sampler(teacher.process, denoise, x_T, self.timesteps, self.sampler, noise=noise)
         return to_uint8(teacher.decode(latents)).cpu()
+
+    def denoiser(self, cond: Tensor, x_T: Tensor, indices: Sequence[int], stream: str) -> Denoise:
+        """(x_t, t) -> Prediction for these samples."""
+        return self.network.bind(cond)
 
 
 def teacher_generator(

@@ -13,6 +13,8 @@ from workbench.diffusion import NoiseProcess
 from workbench.metrics.extractors import Inception, check_extractor
 from workbench.metrics.extractors.clip import check_clip
 
+SUBJECTS = ("student", "teacher", "real", "target")
+STUDENTS = ("student", "target")  # on the student's grid, with its sampler, unguided
 TEACHERS_OWN = ("guidance_scale", "solver")
 LEAST = {
     "num_inference_steps": 1,
@@ -42,9 +44,9 @@ def check_settings(settings: EvaluationConfig) -> None:
     for name, least in LEAST.items():
         if getattr(settings, name) < least:
             raise ValueError(f"evaluation.{name} must be at least {least}, but got {getattr(settings, name)}.")
-    if settings.subject not in ("student", "teacher", "real"):
-        raise ValueError(f"evaluation.subject must be student, teacher or real, but got {settings.subject!r}.")
-    if settings.subject == "student":
+    if settings.subject not in SUBJECTS:
+        raise ValueError(f"evaluation.subject must be one of {', '.join(SUBJECTS)}, but got {settings.subject!r}.")
+    if settings.subject in STUDENTS:
         for name in TEACHERS_OWN:
             if getattr(settings, name) is not None:
                 raise ValueError(
@@ -67,7 +69,7 @@ def check_settings(settings: EvaluationConfig) -> None:
 def check_student_steps(config: Config, process: NoiseProcess) -> None:
     """ValueError for a student's grid that has no times for the number of steps that the evaluation asks for."""
     settings = config.evaluation
-    if settings.subject == "student":
+    if settings.subject in STUDENTS:
         try:
             config.model.grid.timesteps(process, settings.num_inference_steps)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Whose images are scored: a student's, a teacher's, or real ones."""
+"""Whose images are scored: a student's, a teacher's, real ones, or those of a student that fits its target exactly."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from workbench.config import Config, EvaluationConfig
 from workbench.diffusion import DPMSolverPP, Sampler
+from workbench.evaluation.exact import exact_generator
 from workbench.evaluation.generator import Generator, teacher_generator
 from workbench.evaluation.prompts import real_images
 from workbench.evaluation.student import student_generator
@@ -65,6 +66,16 @@ def make_subject(
             guidance_scale=scale,
         )
         return Subject(_cached_images(generator, device), _identity(generator)), teacher, records
+    if settings.subject == "target":
+        exact = exact_generator(
+            config,
+            teacher,
+            settings.num_inference_steps,
+            seed=settings.seed,
+            noise_correction=settings.noise_correction,
+        )
+        identity = _identity(exact) | {"target": repr(exact.network.target)}
+        return Subject(_fresh_images(exact, device), identity), teacher, records
     if run_dir is None:
         raise ValueError("evaluation.subject: student needs the folder of its run.")
     generator = student_generator(

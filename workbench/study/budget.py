@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.snapshots import check_shares, snapshot_update
 from workbench.study.errors import SweepError, did_you_mean
+from workbench.study.overrides import writes
 
 UPDATES = "train.student_updates"
 MOST_UPDATES = 10**9
@@ -40,15 +41,10 @@ def check_budget(raw: Mapping[str, Any], path: Path) -> None:
     for group, entries in groups.items():
         places += [(f"{group}.{name}", overrides) for name, overrides in _mapping(entries).items() if name != "under"]
     for place, overrides in places:
-        if any(_writes(key, value) for key, value in _mapping(overrides).items()):
+        if writes(_mapping(overrides), UPDATES):
             raise SweepError(
                 f"{path}, {place}: writes {UPDATES}, which the budget decides. Remove it there, or the budget."
             )
-
-
-def _writes(key: str, value: Any) -> bool:
-    """Whether `key: value` sets the number of updates, by itself or as a group: train: {student_updates: 5}."""
-    return key == UPDATES or (isinstance(value, Mapping) and any(_writes(f"{key}.{k}", v) for k, v in value.items()))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -11,7 +11,8 @@ where conditional and unconditional run together. An update of a student that is
                   (the features of a real and a generated batch) and 1 for its heads, which are no pass but cost about
                   as much; DistributionMatching: the teacher, the fake-score network, and 3 for each update of that
 
-and a tick of warm-up 1 for the student instead of 3, no loss of the student's, and the critics.
+and a tick of warm-up 1 for the student instead of 3, no loss of the student's, and the critics. Where a target is
+scored and nothing is trained, a step of an image is as many looks at the target as its fixed point takes.
 Not counted: the VAE, the text encoder, the metrics, measurements beside the training, sample grids. Times that round to
 the same value count as if they did not. The hours are a plan's hours, rounded up in your mind.
 """
@@ -29,13 +30,14 @@ GUIDED = 2.0
 TRAINED = 3.0  # forward and backward
 THROUGH = 2.0  # forward, and backward to the input alone
 HEADS = 1.0  # of a critic, an update
+FIXED_POINT = 9.0  # looks at a target until it stands still: ITERATIONS + 1 of workbench/evaluation/exact.py
 NETWORK_CALLS = {"Heun": 2.0}  # of a solver's step; 1 for the others, and for the step to t = 0
 
 
 def cell_passes(cell: Cell) -> float:
     """Network passes of the training, if there is one, and of all evaluations; at least 1."""
     training = training_passes(cell.config) if cell.training else 0.0
-    return max(1.0, training + sum(evaluation_passes(task.settings) for task in cell.tasks))
+    return max(1.0, training + sum(evaluation_passes(task.settings, cell.config) for task in cell.tasks))
 
 
 def training_passes(config: Mapping[str, Any], until: int | None = None) -> float:
@@ -64,8 +66,11 @@ def training_passes(config: Mapping[str, Any], until: int | None = None) -> floa
     return total * batch
 
 
-def evaluation_passes(settings: Mapping[str, Any]) -> float:
-    """Passes of one evaluation: a student runs unguided, one pass a step."""
+def evaluation_passes(settings: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> float:
+    """Passes of one evaluation: a student runs unguided, one pass a step.
+
+    config: of the cell, whose reconstruction is what the subject target costs; None counts as its defaults.
+    """
     subject = settings.get("subject") or "student"
     several = _number(settings, "diversity_prompts", 16) * _number(
         settings, "diversity_images", 8
@@ -75,8 +80,28 @@ def evaluation_passes(settings: Mapping[str, Any]) -> float:
         return 0.0
     if subject == "student":
         return images * steps
+    if subject == "target":
+        return images * _fitted_passes(config or {}, int(steps))
     guided = 1.0 if settings.get("guidance_scale") in (1, 1.0) else GUIDED
     return images * guided * ((steps - 1) * _calls(settings.get("solver")) + 1)
+
+
+def _fitted_passes(config: Mapping[str, Any], steps: int) -> float:
+    """An image of the student that fits its target: at every time of the grid the teacher's own prediction to begin
+    with, and the target until it stands still."""
+    losses = [_named(loss) for loss in _group(_group(config, "model"), "losses").values()]
+    target = next((arguments.get("target") for name, arguments in losses if name == "Reconstruction"), None)
+    scale, times = _group(config, "teacher").get("guidance_scale"), _Place(1.0, steps, is_backward=True).times()
+    return sum(1 + _looks(target) * _target_passes(target, at, scale) for at in times)
+
+
+def _looks(target: Any) -> float:
+    """One where chi is x_t itself, whatever the student says there."""
+    _, arguments = _named(target)
+    (shift, at), (noise, of) = _named(arguments.get("shift")), _named(arguments.get("noise"))
+    is_here = shift == "IdentityShift" or at.get("factor") == 1
+    is_own = noise == "StudentNoise" or (noise == "MixedNoise" and of.get("rho") == 0)
+    return 1.0 if is_here and is_own else FIXED_POINT
 
 
 # ---- where the student is trained ------------------------------------------------------------------------------------

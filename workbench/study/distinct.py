@@ -18,13 +18,13 @@ def check_distinct(
 ) -> None:
     """No two arms are the same experiment, and no two evaluations are the same for every arm; SweepError otherwise.
 
-    configs: of each row, its configuration under every evaluation.
+    configs: of each row, its configuration under every evaluation; without `train` where nothing is trained.
     """
     seen: dict[str, Row] = {}
     for row, by_evaluation in zip(rows, configs, strict=True):
         key = digest(by_evaluation)
         if key in seen:
-            raise SweepError(_sameness(sweep, seen[key], row))
+            raise SweepError(_sameness(sweep, seen[key], row, "train" in by_evaluation[0]))
         seen[key] = row
     for factor in sweep.evaluate:
         for level in list(factor.levels)[1:]:
@@ -49,13 +49,13 @@ def _select(configs: Configs, levels: Iterable[Levels], factor: str, level: str)
     ]
 
 
-def _sameness(sweep: SweepFile, first: Row, second: Row) -> str:
+def _sameness(sweep: SweepFile, first: Row, second: Row, is_trained: bool) -> str:
     changed = [name for name in second.levels if first.levels.get(name) != second.levels[name]]
     if second.name not in sweep.arms and len(changed) == 1 and set(first.levels) == set(second.levels):
         name = changed[0]
+        what = "The resolved configuration" if is_trained else "Without a training, the resolved configuration"
         return (
-            f"{sweep.path}, factors.{name}.{second.levels[name]}: changes nothing. The resolved configuration is "
-            "that of "
-            f"the level {first.levels[name]}. Remove it, or mend its overrides."
+            f"{sweep.path}, factors.{name}.{second.levels[name]}: changes nothing. {what} is that of the level "
+            f"{first.levels[name]}. Remove it, or mend its overrides."
         )
     return f"{sweep.path}: the arms {first.label!r} and {second.label!r} are the same experiment. Remove one of them."

@@ -11,6 +11,15 @@ def overlap(a: str, b: str) -> bool:
     return a == b or a.startswith(b + ".") or b.startswith(a + ".")
 
 
+def writes(overrides: Mapping[str, Any], wanted: str) -> bool:
+    """Whether they set the key, by itself or within a group: train: {student_updates: 5}."""
+
+    def sets(key: str, value: Any) -> bool:
+        return key == wanted or (isinstance(value, Mapping) and any(sets(f"{key}.{k}", v) for k, v in value.items()))
+
+    return any(sets(key, value) for key, value in overrides.items())
+
+
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """The layers in order, later ones winning; the order of the keys is the order to apply them in.
 

@@ -17,6 +17,7 @@ from workbench.study.names import slug
 from workbench.study.sweep_file import Levels, Run
 
 FORMAT = 1  # of plan.json
+OF_ARMS = ("student", "target")  # what an arm evaluates; a reference has the teacher or real images
 MAX_BYTES = 512_000_000  # of plan.json; twenty thousand cells have some 200 MB
 
 
@@ -35,9 +36,9 @@ class Cell:
 
     key: str  # hash of the training and of all tasks
     folder: str  # relative to the study: arm/seed0-1a2b3c4d
-    training: str | None  # hash of the training, None for a reference
+    training: str | None  # hash of the training, None where there is none: a reference, an arm that scores its target
     arm: str
-    seed: int | None
+    seed: int | None  # of the training, or of the evaluation's noise where there is none
     levels: Levels
     config: Mapping[str, Any]  # fully resolved
     tasks: tuple[Task, ...]
@@ -63,7 +64,7 @@ class Entry:
     evaluation: Levels  # level of each evaluation factor
     cell: str
     task: str
-    subject: str  # student, teacher or real
+    subject: str  # student, target, teacher or real
     num_inference_steps: int | None
 
 

@@ -49,15 +49,15 @@ def training_of(cell: Cell) -> float:
 
 def scoring_of(cell: Cell) -> float:
     """Network passes of sampling for the cell's evaluations, the choice of a snapshot included."""
-    return sum(_task_passes(task) for task in cell.tasks)
+    return sum(_task_passes(task, cell) for task in cell.tasks)
 
 
-def _task_passes(task: Task) -> float:
-    report = evaluation_passes(task.settings)
+def _task_passes(task: Task, cell: Cell) -> float:
+    report = evaluation_passes(task.settings, cell.config)
     if task.select is None:
         return report
     tune = {**task.settings, "num_images": task.select["num_images"], "diversity_prompts": 0}
-    return report + len(task.select["snapshots"]) * evaluation_passes(tune)
+    return report + len(task.select["snapshots"]) * evaluation_passes(tune, cell.config)
 
 
 def _updates(cell: Cell | None) -> str:

@@ -22,6 +22,7 @@ from workbench.study.reading import as_name
 from workbench.study.restriction import check_scored, is_scored
 from workbench.study.selecting import keeping
 from workbench.study.sweep_file import Levels, Overrides, SweepFile
+from workbench.study.untrained import TARGET, check_untrained, is_target, subject_of, what_decides, without_training
 
 Resolve = Callable[[Path, Mapping[str, Any]], dict[str, Any]]  # base, overrides -> configuration; ValueError in words
 ReadsImages = Callable[[Mapping[str, Any]], bool]
@@ -51,17 +52,21 @@ def make_plan(sweep: SweepFile, resolve: Resolve, reads_images: ReadsImages | No
     planner = _Planner(sweep, resolve)
     check_scored(sweep.only_at, [arm.row for arm in arms], baseline, planner.evaluations, sweep.path)
     configs = [planner.arm(arm) for arm in arms]
-    check_distinct(sweep, [arm.row for arm in arms], configs, planner.evaluations)
+    compared = [[without_training(config) for config in by_evaluation] for by_evaluation in configs]
+    check_distinct(sweep, [arm.row for arm in arms], compared, planner.evaluations)
     for reference, overrides in sweep.references.items():
         planner.reference(reference, overrides)
     for seed in sweep.seeds:  # seed-major: stopped early, the table is balanced
         for arm, by_evaluation in zip(arms, configs, strict=True):
-            planner.train(arm, seed, by_evaluation)
+            planner.add(arm, seed, by_evaluation)
     planner.check_image_counts()
     references = [Row(name, name, "reference") for name in sweep.references]
     rows = [arm.row for arm in arms]
     if reads_images is not None:
-        rows = [replace(row, real_data=reads_images(c[0])) for row, c in zip(rows, configs, strict=True)]
+        rows = [
+            row if is_target(c[0]) else replace(row, real_data=reads_images(c[0]))
+            for row, c in zip(rows, configs, strict=True)
+        ]
     return Plan(
         study=sweep.name,
         question=sweep.question,
@@ -160,7 +165,7 @@ class _Planner:
         self.assets: dict[str, str] = {}
         self._cells: dict[str, Cell] = {}  # folder -> cell
         self._tasks: dict[str, str] = {}  # task key -> folder of the cell that does it
-        self._trainings: dict[str, str] = {}  # training -> folder of the cell that does it
+        self._folders: dict[tuple[str, int], str] = {}  # training or target, seed -> folder of its cell
         self._hashes: dict[str, dict[str, str]] = {}  # files do not change while a plan is made
         self._shares: dict[str, dict[float, float]] = {}  # arm -> share in the file -> share of its updates
         self._settings: dict[str, list[dict[str, Any]]] = {}  # an arm's own evaluation keys -> settings by evaluation
@@ -185,10 +190,9 @@ class _Planner:
                 for levels in self.evaluations[1:]
             ]
             known = self._settings[digest(own)] = [config.get("evaluation") or {} for config in configs]
-        if any((settings.get("subject") or "student") != "student" for settings in known):
-            raise SweepError(
-                f"{self.sweep.path}: the arm {arm.row.name} evaluates something else than its student. Use references."
-            )
+        self._check_subjects(arm, known)
+        if subject_of(known[0]) == TARGET:
+            return [{**first, "evaluation": settings} for settings in known]
         kept = keeping(first, self.sweep.select)
         try:
             trained = within_budget(kept, self.sweep.budget)
@@ -198,6 +202,21 @@ class _Planner:
         shares = dict(zip(*(config["train"].get("snapshots") or [] for config in (kept, trained)), strict=True))
         self._shares[arm.row.name] = shares
         return [{**trained, "evaluation": at_share(settings, shares)} for settings in known]
+
+    def _check_subjects(self, arm: _Arm, known: list[dict[str, Any]]) -> None:
+        """An arm scores its student everywhere, or its target everywhere."""
+        subjects, where = {subject_of(settings) for settings in known}, f"{self.sweep.path}: the arm {arm.row.name}"
+        if subjects == {"student", TARGET}:
+            raise SweepError(
+                f"{where} evaluates its student here and its target there. Set evaluation.subject in the arm or under "
+                "set, the same for every evaluation."
+            )
+        if subjects == {TARGET}:
+            check_untrained(
+                self.sweep, arm.row.name, [arm.overrides, *map(self._evaluation_overrides, self.evaluations)]
+            )
+        elif subjects != {"student"}:
+            raise SweepError(f"{where} evaluates something else than its student or its target. Use references.")
 
     def _parse(self, row: Row, overrides: Overrides) -> dict[str, Any]:
         try:
@@ -244,7 +263,12 @@ class _Planner:
         for levels in self.evaluations:
             config = self._parse(row, merged(self.sweep.set, self._evaluation_overrides(levels), overrides))
             settings = config.get("evaluation") or {}
-            if (settings.get("subject") or "student") == "student":
+            if subject_of(settings) == TARGET:
+                raise SweepError(
+                    f"{self.sweep.path}, references.{name}: evaluates a target, which only an arm has. Make it an arm, "
+                    "or set evaluation.subject: teacher, or real."
+                )
+            if subject_of(settings) == "student":
                 raise SweepError(
                     f"{self.sweep.path}, references.{name}: evaluates a student, which only an arm has. "
                     "Set evaluation.subject: teacher, or real."
@@ -258,10 +282,13 @@ class _Planner:
             identity = digest([untrained, self._hashed(asset_hashes.training_assets, config), EVALUATION_VERSION])
             self._add(row, None, levels, f"{name}/untrained-{identity[:8]}", None, identity, config)
 
-    def train(self, arm: _Arm, seed: int, by_evaluation: list[dict[str, Any]]) -> None:
-        """Add the entries of an arm for one seed."""
+    def add(self, arm: _Arm, seed: int, by_evaluation: list[dict[str, Any]]) -> None:
+        """Add the entries of an arm for one seed: of its training, or of the noise that its target is scored with."""
         for levels, config in zip(self.evaluations, by_evaluation, strict=True):
             if not is_scored(self.sweep.only_at, arm.row, levels):
+                continue
+            if is_target(config):
+                self._fit(arm.row, seed, levels, config)
                 continue
             seeded = {**config, "seed": seed}
             assets = self._hashed(asset_hashes.training_assets, config)
@@ -272,6 +299,14 @@ class _Planner:
                 what["data"] = data_without_later(what["data"])
             training = digest([what, assets, TRAINING_VERSION])
             self._add(arm.row, seed, levels, f"{arm.row.name}/seed{seed}-{training[:8]}", training, training, seeded)
+
+    def _fit(self, row: Row, seed: int, levels: Levels, config: Mapping[str, Any]) -> None:
+        what = what_decides(config)
+        assets = self._hashed(asset_hashes.training_assets, what)
+        self.assets.update(assets)
+        identity = digest([what, assets, EVALUATION_VERSION])
+        seeded = {**config, "evaluation": {**config["evaluation"], "seed": seed}}
+        self._add(row, seed, levels, f"{row.name}/seed{seed}-{identity[:8]}", None, identity, seeded)
 
     def _add(
         self,
@@ -286,8 +321,8 @@ class _Planner:
         settings = config.get("evaluation") or {}
         assets = self._hashed(asset_hashes.evaluation_assets, settings)
         self.assets.update(assets)
-        subject = settings.get("subject") or "student"
-        idle = {"student": (), "teacher": ("snapshot",)}.get(subject, ("snapshot", *_SAMPLING))
+        subject = subject_of(settings)
+        idle = ("snapshot", *_SAMPLING) if subject == "real" else () if subject == "student" else ("snapshot",)
         asked = {k: v for k, v in without_later("evaluation", settings).items() if k not in idle}
         select = None
         if training and self.sweep.select and settings.get("snapshot") is None:
@@ -297,8 +332,8 @@ class _Planner:
         rule = [select] if select else []
         task = Task(digest([identity, asked, assets, EVALUATION_VERSION, *rule]), settings, select)
         if task.key not in self._tasks:
-            # A training that another arm has already asked for keeps the other arm's folder.
-            folder = self._trainings.setdefault(training, folder) if training else folder
+            # What another arm has already asked for keeps the other arm's folder.
+            folder = folder if seed is None else self._folders.setdefault((identity, seed), folder)
             cell = self._cells.get(folder) or Cell("", folder, training, row.name, seed, row.levels, config, ())
             self._cells[folder] = Cell(
                 "", cell.folder, cell.training, cell.arm, cell.seed, cell.levels, cell.config, (*cell.tasks, task)

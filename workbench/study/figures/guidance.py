@@ -21,7 +21,7 @@ from workbench.study.figures.style import (
     plain,
 )
 from workbench.study.files import read_json
-from workbench.study.plan import Cell, Plan
+from workbench.study.plan import OF_ARMS, Cell, Plan
 from workbench.study.results import Value
 from workbench.study.statistics import mean
 from workbench.study.tables import Table
@@ -33,7 +33,7 @@ LEAST_SCALES = 3  # two are no curve, and the table has them
 
 
 def guidance_curves(plan: Plan, table: Table, values: Sequence[Value], root: Path) -> Canvas | None:
-    """The first metric over the first CLIP score: a curve a teacher over its guidance scale, and a curve for students
+    """The first metric over the first CLIP score: a curve a teacher over its guidance scale, and a curve for arms
     that differ in nothing but the scale of their target. None where no scale is varied."""
     score = next((column.metric for column in table.columns if column.metric.startswith("CLIP[")), None)
     distance = table.columns[0].metric
@@ -62,7 +62,8 @@ def guidance_curves(plan: Plan, table: Table, values: Sequence[Value], root: Pat
     axes.set_xlabel(plain(f"{score} ({better_word(directions[score])})"))
     axes.set_ylabel(plain(f"{distance} ({better_word(directions[distance])})"))
     words = conditions(table, distance, len(plan.seeds))
-    axes.set_title(f"{words} (students: mean); numbers: guidance scale", fontsize=8, loc="left", color="0.3")
+    who = "arms" if any(name.startswith("targets") for name in curves) else "students"
+    axes.set_title(f"{words} ({who}: mean); numbers: guidance scale", fontsize=8, loc="left", color="0.3")
     axes.legend(fontsize=FONT - 1, frameon=False)
     return figure
 
@@ -86,10 +87,10 @@ def _curves(plan: Plan, values: Sequence[Value], root: Path, metrics: tuple[str,
             rest = {k: v for k, v in settings[entry.task].items() if k not in ("guidance_scale", "snapshot")}
             group = digest(["teacher", rest])
             labels.setdefault(group, _label("teacher", entry.num_inference_steps))
-        elif entry.subject == "student":
+        elif entry.subject in OF_ARMS:
             scale, rest = _target_scale(cell)
-            group = digest(["student", rest, dict(entry.evaluation)])
-            labels.setdefault(group, _label("students", entry.num_inference_steps))
+            group = digest([entry.subject, rest, dict(entry.evaluation)])
+            labels.setdefault(group, _label(f"{entry.subject}s", entry.num_inference_steps))
         else:
             continue
         scale = own if scale is None else scale

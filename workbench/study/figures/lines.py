@@ -23,7 +23,7 @@ from workbench.study.figures.style import (
     interval_words,
     plain,
 )
-from workbench.study.plan import Entry, Plan, Row
+from workbench.study.plan import OF_ARMS, Entry, Plan, Row
 from workbench.study.results import COMPLETE, Value
 from workbench.study.statistics import interval_of_mean, mean
 from workbench.study.sweep_file import Levels
@@ -269,7 +269,7 @@ def _steps(plan: Plan) -> dict[int, Levels]:
     found: dict[int, Levels] = {}
     by_levels: list[tuple[Levels, int]] = []
     for levels in plan.evaluations:
-        steps = {e.num_inference_steps for e in plan.entries if e.evaluation == levels and e.subject == "student"}
+        steps = {e.num_inference_steps for e in plan.entries if e.evaluation == levels and e.subject in OF_ARMS}
         if len(steps) == 1 and (number := next(iter(steps))):
             by_levels.append((levels, number))
     if not by_levels:

@@ -131,7 +131,7 @@ def print_plan(
     looks = 0.0
     if search.intermediate is not None:
         settings = intermediate_settings(search, base.cells[0].tasks[0].settings)
-        looks = len(search.intermediate.at) * evaluation_passes(settings)
+        looks = len(search.intermediate.at) * evaluation_passes(settings, base.cells[0].config)
     standings = Trials(request.results / search.study).standings()
     left = max(0, search.trials - sum(s.state in FINISHED for s in standings))
     passes = left * (dearest + looks)
@@ -146,7 +146,8 @@ def print_plan(
         rows = 1 + search.confirm.most
         trainings = rows * len(search.confirm.seeds)
         example = confirmation_example(search, planner)
-        scoring = sum(evaluation_passes(task.settings) for task in example.cells[0].tasks)
+        scored = example.cells[0]
+        scoring = sum(evaluation_passes(task.settings, scored.config) for task in scored.tasks)
         training = max(cell_passes(plan.cells[0]) for plan in [base, *corners])
         confirm = trainings * (training + scoring)
         passes += confirm

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from workbench.study.facts import shown
-from workbench.study.plan import Plan, Row
+from workbench.study.plan import OF_ARMS, Plan, Row
 from workbench.study.results import COMPLETE, DIVERGED, FAILED, PRUNED, Value
 from workbench.study.statistics import compare, gap_closed, holm, improves, mean, percent_of
 from workbench.study.sweep_file import Levels
@@ -89,7 +89,7 @@ def _figure(
     by_seed = _by_seed(metric, mine)
     diverged = any(value.status == DIVERGED for value in mine)
     centre = mean(list(by_seed.values())) if by_seed and not diverged else None
-    is_arm = all(value.entry.subject == "student" for value in mine)
+    is_arm = all(value.entry.subject in OF_ARMS for value in mine)
     comparison = None
     if is_arm and not diverged and mine and mine[0].entry.row != plan.baseline:
         ours = {seed: value for seed, value in by_seed.items() if seed is not None}
@@ -149,18 +149,31 @@ def _corrected(plan: Plan, lines: list[Line]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
+def _seeds(plan: Plan) -> tuple[str, str, str]:
+    """What the seeds of the plan's arms are: their name, what intervals are over, and what one seed leaves open."""
+    subjects = {entry.subject for entry in plan.entries if entry.seed is not None}
+    trained = "Intervals are over training seeds: all of them were scored on one set of prompts and noise."
+    if "target" not in subjects:
+        return "training seed", trained, "the training"
+    scored = "targets are scored without a training, on one set of prompts and the noise of each seed."
+    if subjects == {"target"}:
+        return "evaluation seed", f"Intervals are over evaluation seeds: {scored}", "other noise"
+    return "seed", f"{trained.removesuffix('.')}; but {scored}", "the training"
+
+
 def _notes(plan: Plan, blocks: Sequence[Block], columns: Sequence[Column]) -> tuple[str, ...]:
     seeds = len(plan.seeds)
     lines = [line for block in blocks for line in block.lines]
     label = next(row.label for row in plan.rows if row.name == plan.baseline)
-    notes = [f"Mean over {seeds} training seed{'s' if seeds > 1 else ''}; below it the paired difference to {label}"]
+    kind, certain, what = _seeds(plan)
+    notes = [f"Mean over {seeds} {kind}{'s' if seeds > 1 else ''}; below it the paired difference to {label}"]
     if seeds == 1:
-        notes[0] += ". One seed: no interval, and nothing can be concluded about the training."
+        notes[0] += f". One seed: no interval, and nothing can be concluded about {what}."
     elif seeds == 2:
         notes[0] += " with its range over two seeds, which is no interval."
     else:
         notes[0] += " with its 95 % Student-t interval, and the seeds in which the row is better."
-        notes.append("Intervals are over training seeds: all of them were scored on one set of prompts and noise.")
+        notes.append(certain)
         notes.append(
             "Bold: better than the baseline, and the interval does not contain zero; not corrected for the number of "
             "rows and columns."
