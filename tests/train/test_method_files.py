@@ -129,6 +129,7 @@ def test_trains_with_finite_losses_and_costs_what_the_plan_says(
         {"model.losses.adversarial.game": "Relativistic"},
         {"model.trajectory": "AveragedBackward"},
         {"model.losses.reconstruction.target": {"class_path": "LimitedGuidanceTarget", "steps": 2}},
+        {"model.losses.reconstruction.target": {"class_path": "FixedStepTarget", "size": 0.2}},
     ],
     ids=str,
 )

@@ -23,6 +23,7 @@ from workbench.distill.state import Keyed, State
 from workbench.distill.targets import (
     AlphaWeightedTarget,
     ConsistencyTarget,
+    FixedStepTarget,
     LimitedGuidanceTarget,
     ProgressiveTarget,
     Target,
@@ -55,6 +56,7 @@ __all__ = [
     "Distance",
     "DistributionMatching",
     "FineForward",
+    "FixedStepTarget",
     "Forward",
     "FreshNoise",
     "Game",

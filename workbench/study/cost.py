@@ -20,6 +20,7 @@ the same value count as if they did not. The hours are a plan's hours, rounded u
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -251,6 +252,11 @@ def _target_passes(target: Any, at: _At, teacher_scale: Any) -> float:
         is_end = at.index == at.steps - 1
         moves = _number(arguments, "steps", 2) * calls - (calls - 1 if is_end else 0)
         return (guided if at.stage == 0 else 1.0) * moves
+    if name == "FixedStepTarget":
+        shift, of = _named(arguments.get("shift"))
+        gamma = at.time * (_number(of, "factor", 0.7) if shift in ("", "ScaleShift") else 1.0)
+        steps = min(_number(arguments, "steps", 25), math.ceil(round(gamma / _number(arguments, "size", 0.2), 3)))
+        return _teacher_passes({**arguments, "steps": steps}, teacher_scale, default=5)
     return _teacher_passes(arguments, teacher_scale, default=5)
 
 

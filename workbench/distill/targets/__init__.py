@@ -3,6 +3,7 @@
 from workbench.distill.targets.alpha_weighted import AlphaWeightedTarget
 from workbench.distill.targets.base import Bindable, Target, TeacherLike
 from workbench.distill.targets.consistency import ConsistencyTarget
+from workbench.distill.targets.fixed_step import FixedStepTarget
 from workbench.distill.targets.limited_guidance import LimitedGuidanceTarget
 from workbench.distill.targets.progressive import ProgressiveTarget
 from workbench.distill.targets.teacher import TeacherTarget
@@ -11,6 +12,7 @@ __all__ = [
     "AlphaWeightedTarget",
     "Bindable",
     "ConsistencyTarget",
+    "FixedStepTarget",
     "LimitedGuidanceTarget",
     "ProgressiveTarget",
     "Target",

@@ -63,7 +63,11 @@ class TeacherTarget(Target):
         chi = process.add_noise(pred.x0.detach(), self.noise(state, pred.detach()), gamma)
         guided = teacher.guided(self.scale(state, teacher))
         denoise = guided.bind(state.cond)  # type: ignore[arg-type]  # None only for unconditional stand-ins in tests
-        return solve(process, denoise, chi, gamma, self.steps, self.solver).x0
+        return solve(process, denoise, chi, gamma, self.steps_at(state, process), self.solver).x0
+
+    def steps_at(self, state: State, process: NoiseProcess) -> int:
+        """k at this state, the same for the whole batch and on every rank."""
+        return self.steps
 
     def scale(self, state: State, teacher: TeacherLike) -> GuidanceScale | None:
         """The guidance scale at this state: a number, (B,), a function of the teacher's times; None = the teacher's."""
