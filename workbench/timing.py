@@ -38,8 +38,10 @@ def seconds_a_pass(config: Mapping[str, Any], cache: Path) -> tuple[float, str]:
 def _measure(config: Mapping[str, Any], device: str) -> float:
     import torch
 
+    from workbench.evaluation.quiet import quiet_libraries
     from workbench.models import load_teacher
 
+    quiet_libraries()
     teacher = load_teacher(config["teacher"]["path"]).to(torch.device(device), torch.float32)
     channels, height, width = teacher.latent_shape
     x_t = torch.zeros(BATCH, channels, height, width, device=device)
