@@ -4,7 +4,7 @@
     python -m workbench.evaluate results/my-run --steps 1 --noise-correction off
     python -m workbench.evaluate --teacher wardrobe --steps 25
     python -m workbench.evaluate --real
-    python -m workbench.evaluate --exact sweeps/methods/imagine_flash.yaml --steps 3
+    python -m workbench.evaluate --exact sweeps/methods/forward_distillation.yaml --steps 3
 
 `evaluate` is the same as a function, for a sweep.
 """
@@ -28,7 +28,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Score what `config["evaluation"]` asks for and return name -> value.
 
-    config: a resolved config (`workbench.config.resolve`). run_dir: the student's run, unused for teacher and real.
+    config: a resolved config (`workbench.config.resolve`). run_dir: the student's run, unused for other subjects.
     Writes to out_dir: grid.png (the first prompts; the same noise for every arm), features.safetensors (per image, so
     that a bootstrap needs no model) and, last, evaluation.json with settings, metrics, n, hashes and seconds.
     In a process group every rank draws its share, every rank returns the whole result, and rank 0 writes.
@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         "--exact",
         metavar="FILE",
         type=Path,
-        help="score the student that fits the target of this configuration exactly, without a training: the best that "
-        "the recipe could reach. A file as for workbench.train, or a run",
+        help="score the student that fits the reconstruction target of this configuration exactly, without a training: "
+        "what the target asks for. A file as for workbench.train, or a run; its other losses are left out",
     )
     parser.add_argument(
         "--steps", type=int, dest="num_inference_steps", metavar="N", help="network evaluations in time"
@@ -125,7 +125,8 @@ def _folder(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
     from workbench.files import as_file_name
 
     if args.exact is not None:
-        return Path("evaluations") / f"{as_file_name(args.exact.stem)}-exact-{name}"
+        of = args.exact.resolve().name if args.exact.is_dir() else args.exact.stem
+        return Path("evaluations") / f"{as_file_name(of)}-exact-{name}"
     return Path("evaluations") / (name if args.real else f"{as_file_name(Path(args.teacher).name)}-{name}")
 
 

@@ -199,7 +199,7 @@ def _real_resolve(options: argparse.Namespace) -> Resolve:
         check_student_steps(config, process)
         if config.evaluation.subject == "target":
             times = config.model.grid.timesteps(process, config.evaluation.num_inference_steps)
-            exact_target(config.model.losses).check(process, [times])
+            exact_target(config.model.losses, process, times)
         return sound(resolved)
 
     return real

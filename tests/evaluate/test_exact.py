@@ -14,8 +14,9 @@ from tests.distill.analytic import AnalyticTeacher, gaussian, predict, sd_proces
 from tests.evaluate.conftest import tiny_config
 from workbench.config import instantiate, resolve
 from workbench.distill import (
-    FreshNoise,
+    Adversarial,
     IdentityShift,
+    InitialNoise,
     MixedNoise,
     Reconstruction,
     ScaleShift,
@@ -28,6 +29,7 @@ from workbench.evaluation.exact import ExactStudent, exact_generator, exact_targ
 from workbench.models import Teacher
 
 TARGET = "model.losses.reconstruction.target"
+OWN = {f"{TARGET}.noise": "StudentNoise"}  # the default of a configuration mixes fresh noise in
 GRID = (1000, 667, 333)
 
 
@@ -93,20 +95,10 @@ def test_where_the_teacher_looks_at_x_t_it_is_the_target_itself_in_k_calls() -> 
 def test_point_mass_data_is_fitted_whatever_the_recipe() -> None:
     process = sd_process()
     state = state_at(process, 667)
-    target = TeacherTarget(shift=ScaleShift(factor=0.5), noise=FreshNoise(), steps=2)
+    target = TeacherTarget(shift=ScaleShift(factor=0.5), noise=InitialNoise(), steps=2)
     x0 = exact(target, AnalyticTeacher(gaussian(process, 0.37, 0.0))).x0(state)
     condition = state.cond.mean(dim=(1, 2)).view(-1, 1, 1, 1)  # type: ignore[union-attr]  # moves the data
     torch.testing.assert_close(x0, (0.37 + condition).expand_as(x0), rtol=0, atol=1e-9)
-
-
-def test_fresh_noise_is_averaged_out_and_collapses() -> None:
-    """The mean of the target is the fixed point, and with fresh noise its spread is far below the data's."""
-    state = unconditional(state_at(sd_process(), 1000))
-    teacher = AnalyticTeacher(gaussian(sd_process(), 0.0, 1.0))
-    fresh = exact(TeacherTarget(shift=ScaleShift(factor=0.8), noise=FreshNoise(), steps=5), teacher).x0(state)
-    own = exact(TeacherTarget(shift=ScaleShift(factor=0.8), noise=StudentNoise(), steps=5), teacher).x0(state)
-    assert float((own * state.x_t).mean() / state.x_t.square().mean()) > 0.8
-    assert float((fresh * state.x_t).mean() / state.x_t.square().mean()) < 0.2
 
 
 # ---- a whole evaluation ---------------------------------------------------------------------------------------------
@@ -127,7 +119,7 @@ def test_one_teacher_step_at_x_t_draws_the_teachers_images(tiny_teacher_path: Pa
 
 
 def test_an_image_does_not_depend_on_its_batch(tiny_teacher: Teacher, tiny_teacher_path: Path) -> None:
-    config = instantiate(tiny_config(tiny_teacher_path))
+    config = instantiate(resolve(tiny_config(tiny_teacher_path), OWN))
     generator = exact_generator(config, tiny_teacher, 2, seed=0)
     captions = ["a red dress", "a blue boot", "a green bag"]
     together = generator.images(captions, [0, 1, 2])
@@ -141,10 +133,10 @@ def test_the_configurations_scale_is_the_targets_and_nobody_elses(
     tiny_teacher: Teacher, tiny_teacher_path: Path
 ) -> None:
     before = tiny_teacher.guidance_scale
-    config = instantiate(resolve(tiny_config(tiny_teacher_path), {"teacher.guidance_scale": before + 2}))
+    config = instantiate(resolve(tiny_config(tiny_teacher_path), {**OWN, "teacher.guidance_scale": before + 2}))
     generator = exact_generator(config, tiny_teacher, 2, seed=0)
     assert generator.network.teacher.guidance_scale == before + 2 and tiny_teacher.guidance_scale == before
-    plain = exact_generator(instantiate(tiny_config(tiny_teacher_path)), tiny_teacher, 2, seed=0)
+    plain = exact_generator(instantiate(resolve(tiny_config(tiny_teacher_path), OWN)), tiny_teacher, 2, seed=0)
     drawn = [g.images(["a red dress"], [0]).int() for g in (generator, plain)]
     assert not torch.equal(*drawn)
 
@@ -153,14 +145,14 @@ def test_the_command_scores_a_file_without_a_run(
     tiny_teacher_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    file = Path(__file__).resolve().parents[2] / "sweeps/methods/imagine_flash.yaml"
+    file = Path(__file__).resolve().parents[2] / "sweeps/methods/forward_distillation.yaml"
     few = {"num_images": 4, "num_reference": 8, "teacher_steps": 0, "diversity_prompts": 0, "grid_images": 0}
     command = ["--exact", str(file), "--steps", "1", "--quiet", "--set", "teacher.path", str(tiny_teacher_path)]
     for key, value in few.items():
         command += ["--set", f"evaluation.{key}", str(value)]
     assert main(command) == 0
     assert "FD[judge]" in capsys.readouterr().out
-    assert (tmp_path / "evaluations/imagine_flash-exact-1-steps/evaluation.json").is_file()
+    assert (tmp_path / "evaluations/forward_distillation-exact-1-steps/evaluation.json").is_file()
 
 
 # ---- what has no exact student --------------------------------------------------------------------------------------
@@ -173,6 +165,10 @@ def test_the_command_scores_a_file_without_a_run(
         ({"model.losses.second": "Reconstruction"}, "there are 2"),
         ({TARGET: "ConsistencyTarget"}, "copies of the student"),
         ({f"{TARGET}.shift": "CalibratedShift"}, "TableShift"),
+        ({f"{TARGET}.noise": "FreshNoise"}, "draws random numbers"),
+        ({}, r"draws random numbers \(chi\)"),  # MixedNoise with rho: 0.3
+        ({**OWN, f"{TARGET}.guidance": [1, 3]}, "draws random numbers"),
+        ({**OWN, f"{TARGET}.shift": "RandomShift"}, "draws random numbers"),
     ],
 )
 def test_a_recipe_without_an_exact_student_is_refused_in_a_line(
@@ -184,6 +180,13 @@ def test_a_recipe_without_an_exact_student_is_refused_in_a_line(
     assert "\n" not in str(error.value)
 
 
+def test_a_fixed_point_that_is_not_reached_is_said(tiny_teacher: Teacher, tiny_teacher_path: Path) -> None:
+    far = {**OWN, f"{TARGET}.shift": {"class_path": "ScaleShift", "factor": 0.3}}
+    with pytest.warns(UserWarning, match="do not reach it"):
+        exact_generator(instantiate(resolve(tiny_config(tiny_teacher_path), far)), tiny_teacher, 2, seed=0)
+
+
 def test_the_target_is_that_of_the_reconstruction() -> None:
-    target = TeacherTarget(steps=3)
-    assert exact_target({"a": Reconstruction(target=target)}) is target
+    target = TeacherTarget(steps=3, noise=StudentNoise())
+    losses = {"a": Reconstruction(target=target), "b": Adversarial()}
+    assert exact_target(losses, sd_process(), GRID) is target

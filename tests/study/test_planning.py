@@ -293,8 +293,9 @@ def test_a_reference_that_comes_later_gets_a_folder_of_its_own(tmp_path: Path) -
     plan = plan_of(tmp_path, sweep(references=references))
     folders = [cell.folder for cell in plan.cells if cell.training is None]
     assert len({Path(folder).name for folder in folders}) == 1 and len(folders) == 2
-    (tmp_path / "results" / folders[0]).mkdir(parents=True)  # the study ran with the first of them alone
-    assert adopt(plan, tmp_path / "results") == plan
+    for before in (folders[0], "teacher-before/" + Path(folders[0]).name):  # which the study ran with, alone
+        (tmp_path / before / before).mkdir(parents=True)
+        assert adopt(plan, tmp_path / before) == plan
 
 
 factor_names = st.sampled_from(["a", "b", "c", "d"])

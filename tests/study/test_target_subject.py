@@ -14,7 +14,8 @@ from tests.evaluate.conftest import tiny_clip_path  # noqa: F401
 from tests.study import test_real_sweep as real
 from tests.study.fakes import BASE, REFERENCES, resolve, sweep, write
 from tests.study.test_figures import finish
-from workbench.study.cost import evaluation_passes
+from workbench.evaluation.exact import ITERATIONS
+from workbench.study.cost import FIXED_POINT, evaluation_passes
 from workbench.study.errors import SweepError
 from workbench.study.figures.guidance import guidance_curves
 from workbench.study.figures.lines import against_steps
@@ -26,9 +27,11 @@ from workbench.study.reference import copy_reference
 from workbench.study.results import cell_result, collect
 from workbench.study.sweep_file import parse_sweep
 from workbench.study.tables import build_table, values_csv
+from workbench.sweep import main
 
 FD = "FD[judge]"
 TARGET = "model.losses.main.init_args.target.init_args"
+LOSS = "model.losses.main.init_args.weight"
 SCORED = {"evaluation.subject": "target"}
 GUIDANCE = {str(g): {f"{TARGET}.guidance": g} if g != 2 else {} for g in (2, 1, 3)}
 STEPS = {str(n): {"evaluation.num_inference_steps": n} for n in (3, 2)}
@@ -38,8 +41,9 @@ SNAPSHOTS = {"whole": {}, "half": {"evaluation.snapshot": 0.5}}
 def plan_of(folder: Path, **changes: Any) -> Plan:
     base: dict[str, Any] = deepcopy(BASE)
     target = {"class_path": "TeacherTarget", "init_args": {"steps": 5, "guidance": None, "shift": "IdentityShift"}}
-    base["model"] |= {"losses": {"main": {"class_path": "Reconstruction", "init_args": {"target": target}}}}
-    base["model"] |= {"num_steps": [3], "ema": {"decay": 0.9}}
+    arguments = {"target": target, "weight": 1.0}
+    base["model"] |= {"losses": {"main": {"class_path": "Reconstruction", "init_args": arguments}}}
+    base["model"] |= {"num_steps": [3], "ema": {"decay": 0.9}, "sampler": "DDIM"}
     base["evaluation"] |= {"seed": 0, "guidance_scale": None}
     chosen = {"factors": {"guidance": GUIDANCE}, "baseline": {"guidance": "2"}, "set": SCORED, **changes}
     raw = sweep(**chosen)
@@ -69,18 +73,17 @@ def test_nothing_is_trained_and_a_seed_is_the_noise(tmp_path: Path) -> None:
 
 def test_what_only_a_training_reads_gives_no_other_cell_and_what_the_target_reads_does(tmp_path: Path) -> None:
     names = {key: {key: value} for key, value in {
-        "model.ema.decay": 0.5, "model.trajectory": "Forward", "model.correction": False, f"{TARGET}.steps": 4,
-        "model.num_steps": [2], "teacher.path": "other", "evaluation.num_inference_steps": 2,
+        f"{TARGET}.steps": 4, "model.sampler": "Renoise", "teacher.path": "other", "evaluation.num_inference_steps": 2,
     }.items()}  # fmt: skip
     arms = {"own": {}, **{key.replace(".", "-"): value for key, value in names.items()}}
     plan = plan_of(tmp_path, factors=None, baseline="own", arms=arms, set=SCORED, seeds=2)
     of = {row.name: [(e.cell, e.task) for e in plan.of(row.name)] for row in plan.rows}
-    same = {name for name, found in of.items() if found == of["own"]}
-    assert same == {"own", "model-ema-decay", "model-trajectory"}
+    assert [name for name, found in of.items() if found == of["own"]] == ["own"]
     together = {name for name, found in of.items() if [cell for cell, _ in found] == [cell for cell, _ in of["own"]]}
-    assert together == {*same, "evaluation-num_inference_steps"}, "one cell does all evaluations of a target"
-    assert len(plan.cells) == 2 * (len(arms) - 3)
-    other = plan_of(tmp_path, factors=None, baseline="own", arms={"own": {}}, set={**SCORED, "train.updates": 9})
+    assert together == {"own", "evaluation-num_inference_steps"}, "one cell does all evaluations of a target"
+    assert len(plan.cells) == 2 * (len(arms) - 1)
+    idle = {"train.updates": 9, "model.ema.decay": 0.5, "model.num_steps": [2], LOSS: 3.0}
+    other = plan_of(tmp_path, factors=None, baseline="own", arms={"own": {}}, set={**SCORED, **idle})
     assert [cell.folder for cell in other.cells][:2] == [cell.folder for cell in plan.cells if cell.arm == "own"]
 
 
@@ -97,6 +100,10 @@ def test_what_only_a_training_reads_gives_no_other_cell_and_what_the_target_read
         ({"arms": {"t": {"evaluation.subject": "real"}}}, "Use references"),
         ({"references": {"t": {"evaluation.num_inference_steps": 25}}}, "evaluates a target, which only an arm has"),
         ({"arms": {"long": {"train.updates": 9}}}, "the same experiment"),
+        ({"arms": {"raw": {"model.ema.decay": 0.0}}}, "the same experiment"),
+        ({"arms": {"forward": {"model.trajectory": "Forward"}}}, "the same experiment"),
+        ({"arms": {"heavy": {LOSS: 3.0}}}, "the same experiment"),
+        ({"arms": {"two": {"model.num_steps": [2]}}}, "the same experiment"),
         ({"evaluate": {"share": SNAPSHOTS}}, "evaluate.share: whole and half give the same evaluation"),
         (
             {"factors": {"updates": {"3": {}, "9": {"train.updates": 9}}}, "baseline": {"updates": "3"}},
@@ -108,6 +115,27 @@ def test_what_has_no_meaning_without_a_training_is_named(tmp_path: Path, changes
     with pytest.raises(SweepError) as caught:
         plan_of(tmp_path, **changes)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_as_many_looks_are_counted_as_are_taken() -> None:
+    assert FIXED_POINT == ITERATIONS + 1
+
+
+SEARCH = """
+base: {base}
+set: {{evaluation.subject: target}}
+search:
+  trials: 2
+  minimise: FD[judge]
+  space: {{k: {{key: model.losses.reconstruction.target.steps, low: 1, high: 3}}}}
+"""
+
+
+def test_a_search_of_targets_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = Path(__file__).resolve().parents[2] / "sweeps/methods/forward_distillation.yaml"
+    (tmp_path / "search.yaml").write_text(SEARCH.format(base=base))
+    assert main([str(tmp_path / "search.yaml"), "--plan", "--results", str(tmp_path)]) == 2
+    assert "evaluation.subject: target trains nothing" in capsys.readouterr().err
 
 
 HERE, OWN = {"class_path": "IdentityShift"}, {"class_path": "StudentNoise", "init_args": {}}
@@ -191,7 +219,7 @@ base: base.yaml
 set:
   evaluation: {{subject: target, num_reference: 64, teacher_steps: 0, diversity_prompts: 0, num_inference_steps: 1}}
 factors:
-  noise: {{own: {{{KEY}: StudentNoise}}, fresh: {{{KEY}: {{class_path: MixedNoise, rho: 0.3}}}}}}
+  noise: {{own: {{{KEY}: StudentNoise}}, initial: {{{KEY}: InitialNoise}}}}
 baseline: {{noise: own}}
 seeds: 2
 metrics: {{"FD[judge]": min}}

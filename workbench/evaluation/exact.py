@@ -1,39 +1,39 @@
-"""The student that fits its target exactly: what a recipe could reach, apart from what a training makes of it."""
+"""The student that fits its target exactly: what the target asks for, apart from what a training makes of it."""
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from workbench.config import Config
-from workbench.diffusion import Denoise, Draws, NoiseProcess, Prediction
+from workbench.diffusion import Denoise, NoiseProcess, Prediction
 from workbench.distill.losses import Loss, Reconstruction
-from workbench.distill.state import Keyed, State
+from workbench.distill.state import State
 from workbench.distill.targets import Target, TeacherLike, TeacherTarget
 from workbench.distill.targets.base import Bindable, GuidanceScale
 from workbench.evaluation.generator import Generator
-from workbench.models import Teacher
+from workbench.models import GaussianDenoiser, GuidedDenoiser, Teacher
 
 ITERATIONS = 8  # towards the fixed point, after the first; their cost is counted in workbench/study/cost.py
-DAMPING = 3.0  # iteration i goes 1 / (1 + i / DAMPING) of the way: chi's fresh noise averages out, and nothing swings
+DAMPING = 3.0  # iteration i goes 1 / (1 + i / DAMPING) of the way, so that nothing swings
+SETTLED = 0.5  # of t: a fixed point of a gamma below it is approached in those iterations, and not reached
 
 
 @dataclass(frozen=True)
 class ExactStudent:
-    """x0S = target(x_t, x0S) at every state: the minimum of the reconstruction loss, for each sample by itself.
+    """x0S = target(x_t, x0S) at every state: the minimum of a reconstruction loss, for each sample by itself.
 
     Where chi is x_t (gamma(t) = t and the student's own noise) that is the target, once computed. Elsewhere the target
     moves with x0S, and x0S <- x0S + w (target - x0S) is repeated `ITERATIONS` times from the teacher's own prediction
     on; eps is what x_t leaves for it. A student's network shares its weights over all samples and is trained for so
     long, hence it lies somewhere else; what it loses to this one is fit, what this one loses to the teacher is bias.
-
-    Raises:
-        ValueError: in `check`, losses without exactly one reconstruction, or a target that is no function of state and
-            x0S alone.
+    Other losses, as a discriminator, have no part in it.
     """
 
     target: Target
@@ -46,29 +46,23 @@ class ExactStudent:
         """(B, C, H, W), float32 or wider."""
         process = self.teacher.process
         alpha, sigma = process.alpha(state.timestep, state.x_t), process.sigma(state.timestep, state.x_t)
-
-        def answer(pred: Prediction, draw: int) -> Tensor:
-            at = _with_draw(state, draw)
-            return self.target(at, pred, self.teacher)
-
         pred = self.teacher.guided(1.0).bind(state.cond)(state.x_t, state.t)  # type: ignore[arg-type]  # is given here
-        x0 = answer(pred, 0)
-        if _looks_at_the_state(self.target, state, pred, self.teacher):
+        x0 = self.target(state, pred, self.teacher)
+        if _looks_at_the_state(self.target, state, pred, process):
             return x0
         for i in range(ITERATIONS):
             own = Prediction(x0, (state.x_t - alpha * x0) / sigma)
-            x0 = x0 + (answer(own, i + 1) - x0) / (1 + i / DAMPING)
+            x0 = x0 + (self.target(state, own, self.teacher) - x0) / (1 + i / DAMPING)
         return x0
 
-    def denoiser(self, cond: Tensor, x_T: Tensor, random: Keyed) -> Denoise:
+    def denoiser(self, cond: Tensor, x_T: Tensor) -> Denoise:
         """(x_t, t) -> Prediction along one rollout from x_T; t is one of `timesteps`, the same for the whole batch."""
         process = self.teacher.process
 
         def denoise(x_t: Tensor, t: Tensor) -> Prediction:
             timestep = int(t[0])
             index = self.timesteps.index(timestep)
-            state = State(x_t, t, timestep, cond, x_T, self.timesteps, index, random.within(f"state{index}"))
-            x0 = self.x0(state)
+            x0 = self.x0(State(x_t, t, timestep, cond, x_T, self.timesteps, index, _NO_DRAWS))
             return Prediction(x0, (x_t - process.alpha(t, x_t) * x0) / process.sigma(t, x_t))
 
         return denoise
@@ -76,13 +70,12 @@ class ExactStudent:
 
 @dataclass(frozen=True)
 class ExactGenerator(Generator):
-    """A :class:`Generator` whose network is an :class:`ExactStudent`. Image i depends on (seed, stream, i) alone."""
+    """A :class:`Generator` whose network is an :class:`ExactStudent`."""
 
-    network: ExactStudent  # type: ignore[assignment]  # which needs to know the samples, and not only their captions
+    network: ExactStudent  # type: ignore[assignment]  # which needs to know x_T, and not only the captions
 
-    def denoiser(self, cond: Tensor, x_T: Tensor, indices: Sequence[int], stream: str) -> Denoise:
-        random = Keyed(Draws(self.seed), 0, tuple(indices), x_T.device, f"{stream}/exact/")
-        return self.network.denoiser(cond, x_T, random)
+    def denoiser(self, cond: Tensor, x_T: Tensor) -> Denoise:
+        return self.network.denoiser(cond, x_T)
 
 
 def exact_generator(
@@ -90,12 +83,20 @@ def exact_generator(
 ) -> ExactGenerator:
     """The exact student of a configuration, on its grid and with its sampler.
 
-    noise_correction: None keeps the sampler's own. Raises ValueError as :class:`ExactStudent`, and for a
-    grid without so many steps.
+    noise_correction: None keeps the sampler's own. Warns of a gamma so far below t that the fixed point is not reached.
+    Raises ValueError as :func:`exact_target`, and for a grid without so many steps.
     """
-    timesteps = tuple(config.model.grid.timesteps(teacher.process, num_inference_steps))
-    target = exact_target(config.model.losses)
-    target.check(teacher.process, [timesteps])
+    process = teacher.process
+    timesteps = tuple(config.model.grid.timesteps(process, num_inference_steps))
+    target = exact_target(config.model.losses, process, timesteps)
+    if isinstance(target, TeacherTarget):
+        far = [t for t in timesteps if target.shift(t, process, timesteps) < SETTLED * t]
+        if far:
+            warnings.warn(
+                f"evaluation.subject: target: {target.shift!r} puts the teacher below {SETTLED:g} t at t = {far}, "
+                f"where {ITERATIONS} iterations approach the fixed point and do not reach it.",
+                stacklevel=2,
+            )
     sampler = config.model.sampler
     if noise_correction is not None:
         sampler = dataclasses.replace(sampler, noise_correction=noise_correction)
@@ -104,8 +105,12 @@ def exact_generator(
     return ExactGenerator(teacher, ExactStudent(target, asked, timesteps), timesteps, sampler, seed)
 
 
-def exact_target(losses: Mapping[str, Loss]) -> Target:
-    """The one target that a student can fit exactly. ValueError, saying why, where there is none."""
+def exact_target(losses: Mapping[str, Loss], process: NoiseProcess, timesteps: Sequence[int]) -> Target:
+    """The one target that a student can fit exactly, checked at these times.
+
+    Raises ValueError, saying why, where there is none: losses without exactly one reconstruction, or a target that
+    looks at copies of the student, is calibrated by a training or draws random numbers.
+    """
     found = [loss.target for loss in losses.values() if isinstance(loss, Reconstruction)]
     if len(found) != 1:
         raise ValueError(
@@ -123,6 +128,8 @@ def exact_target(losses: Mapping[str, Loss]) -> Target:
             f"evaluation.subject: target: {type(target).__name__} is calibrated by a training. Give the levels that "
             "one measured (calibration.json of a run) as a TableShift."
         )
+    target.check(process, [timesteps])
+    _try(target, process, tuple(timesteps))
     return target
 
 
@@ -131,7 +138,7 @@ class _Scaled:
     """The teacher with the configuration's guidance scale as its own; other parts of an evaluation have the shipped
     one."""
 
-    teacher: Teacher
+    teacher: Any
     guidance_scale: float
 
     @property
@@ -142,14 +149,44 @@ class _Scaled:
         return self.teacher.guided(self.guidance_scale if guidance_scale is None else guidance_scale)
 
 
-def _looks_at_the_state(target: Target, state: State, pred: Prediction, teacher: TeacherLike) -> bool:
+class _NoDraws:
+    """In the place of a state's random numbers: a target that asks for one has no exact student."""
+
+    def _refuse(self, stream: str, *_: Any) -> NoReturn:
+        raise ValueError(
+            f"evaluation.subject: target: the target draws random numbers ({stream}), so that a student approaches a "
+            "mean and fits no target exactly. Use StudentNoise (MixedNoise with rho: 0), one guidance scale, and a "
+            "shift that is not drawn."
+        )
+
+    normal = uniform = one = within = _refuse
+
+
+_NO_DRAWS: Any = _NoDraws()
+
+
+def _try(target: Target, process: NoiseProcess, timesteps: tuple[int, ...]) -> None:
+    """Ask the target once at each time, at one number and with a teacher of Gaussian data: does it draw?"""
+
+    @dataclass(frozen=True)
+    class Stand:
+        process: NoiseProcess
+        guidance_scale: float = 1.0
+
+        def guided(self, guidance_scale: GuidanceScale | None = None) -> Bindable:
+            return GuidedDenoiser(
+                GaussianDenoiser(process), torch.zeros(1, 1), 1.0 if guidance_scale is None else guidance_scale
+            )
+
+    x, cond = torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1)
+    for index, t in enumerate(timesteps):
+        state = State(x, torch.tensor([t]), t, cond, x, timesteps, index, _NO_DRAWS)
+        target(state, Prediction(x, x), Stand(process))
+
+
+def _looks_at_the_state(target: Target, state: State, pred: Prediction, process: NoiseProcess) -> bool:
     """Whether chi is x_t, whatever the student says: gamma(t) = t, with the student's own noise."""
     if not isinstance(target, TeacherTarget):
         return False
-    levels = target.shift.bounds(state.timestep, teacher.process, state.timesteps)
+    levels = target.shift.bounds(state.timestep, process, state.timesteps)
     return levels == (state.timestep, state.timestep) and target.noise(state, pred) is pred.eps
-
-
-def _with_draw(state: State, draw: int) -> State:
-    """The state with other fresh noise for each draw, so that a fixed point is one of the mean."""
-    return dataclasses.replace(state, random=state.random.within(f"draw{draw}"))

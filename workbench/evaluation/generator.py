@@ -42,12 +42,12 @@ class Generator:
         def noise(step: int) -> Tensor:
             return draws.normal(f"{stream}/renoise", step, list(indices), teacher.latent_shape, teacher.device)
 
-        denoise = self.denoiser(cond, x_T, indices, stream)
+        denoise = self.denoiser(cond, x_T)
         latents = run_sampler(teacher.process, denoise, x_T, self.timesteps, self.sampler, noise=noise)
         return to_uint8(teacher.decode(latents)).cpu()
 
-    def denoiser(self, cond: Tensor, x_T: Tensor, indices: Sequence[int], stream: str) -> Denoise:
-        """(x_t, t) -> Prediction for these samples."""
+    def denoiser(self, cond: Tensor, x_T: Tensor) -> Denoise:
+        """(x_t, t) -> Prediction, from x_T on under these conditions."""
         return self.network.bind(cond)
 
 

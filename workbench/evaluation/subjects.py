@@ -74,7 +74,10 @@ def make_subject(
             seed=settings.seed,
             noise_correction=settings.noise_correction,
         )
-        identity = _identity(exact) | {"target": repr(exact.network.target)}
+        identity = _identity(exact) | {
+            "target": repr(exact.network.target),
+            "target_guidance_scale": exact.network.teacher.guidance_scale,  # where the target says none
+        }
         return Subject(_fresh_images(exact, device), identity), teacher, records
     if run_dir is None:
         raise ValueError("evaluation.subject: student needs the folder of its run.")

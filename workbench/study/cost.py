@@ -252,7 +252,7 @@ def _target_passes(target: Any, at: _At, teacher_scale: Any) -> float:
         is_end = at.index == at.steps - 1
         moves = _number(arguments, "steps", 2) * calls - (calls - 1 if is_end else 0)
         return (guided if at.stage == 0 else 1.0) * moves
-    if name == "FixedStepTarget":
+    if name == "FixedStepTarget":  # a shift other than ScaleShift counts as gamma = t
         shift, of = _named(arguments.get("shift"))
         gamma = at.time * (_number(of, "factor", 0.7) if shift in ("", "ScaleShift") else 1.0)
         steps = min(_number(arguments, "steps", 25), math.ceil(round(gamma / _number(arguments, "size", 0.2), 3)))

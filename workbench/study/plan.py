@@ -187,12 +187,12 @@ def _check(plan: Plan, file: Path) -> None:
 def adopt(plan: Plan, folder: Path) -> Plan:
     """The plan with the folders that its trainings already have: one that moved to another arm is not repeated.
 
-    A folder that another cell of the plan has is left to it: references of one study all end in the same name.
+    References, which have no training, are left where they are: the names of their folders all end alike.
     """
     cells = []
     taken = {cell.folder for cell in plan.cells}
     for cell in plan.cells:
-        if not (folder / cell.folder).exists():
+        if cell.seed is not None and not (folder / cell.folder).exists():
             name = Path(cell.folder).name
             found = sorted(path for path in folder.glob(f"*/{name}") if path.is_dir() and not path.is_symlink())
             free = [place for path in found if (place := path.relative_to(folder).as_posix()) not in taken]

@@ -183,13 +183,15 @@ class _Planner:
             arm.row, merged(arm.overrides, self._run_overrides(), self._evaluation_overrides(self.evaluations[0]))
         )
         # Evaluations write to their own group only, so that arms with the same evaluation keys share what is parsed.
-        known = self._settings.get(digest(own))
+        # But whether a target can be scored at other steps is the model's.
+        key = digest([own, first.get("model") if is_target(first) else None])
+        known = self._settings.get(key)
         if known is None:
             configs = [first] + [
                 self._parse(arm.row, merged(arm.overrides, self._run_overrides(), self._evaluation_overrides(levels)))
                 for levels in self.evaluations[1:]
             ]
-            known = self._settings[digest(own)] = [config.get("evaluation") or {} for config in configs]
+            known = self._settings[key] = [config.get("evaluation") or {} for config in configs]
         self._check_subjects(arm, known)
         if subject_of(known[0]) == TARGET:
             return [{**first, "evaluation": settings} for settings in known]

@@ -12,7 +12,7 @@ from workbench.study.sweep_file import Overrides, SweepFile
 
 TARGET = "target"
 SEED = "evaluation.seed"
-_IDLE = ("ema", "student", "trajectory")  # of the model: how it is trained, which the target does not know
+_SAMPLED = ("grid", "sampler")  # of the model: how its student is sampled
 
 
 def subject_of(settings: Mapping[str, Any]) -> str:
@@ -43,16 +43,19 @@ def check_untrained(sweep: SweepFile, arm: str, overrides: Iterable[Overrides]) 
 def what_decides(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that its target's images follow from, the evaluation's settings apart."""
     model = config.get("model") or {}
+    losses = [loss for loss in (model.get("losses") or {}).values() if isinstance(loss, Mapping)]
+    arguments = [loss.get("init_args") for loss in losses]
     return {
         **{key: config.get(key) for key in ("plugins", "teacher")},
         "data": data_without_later(config.get("data")),
-        "model": {key: value for key, value in model.items() if key not in _IDLE},
+        "model": {key: model.get(key) for key in _SAMPLED},
+        "targets": [given["target"] for given in arguments if isinstance(given, Mapping) and "target" in given],
     }
 
 
 def without_training(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as check_distinct compares it: of a target without what only a training would read."""
+    """The configuration as check_distinct compares it: of a target only what its images follow from."""
     if not is_target(config):
         return config
     settings = {key: value for key, value in config["evaluation"].items() if key != "snapshot"}
-    return {key: value for key, value in config.items() if key not in ("train", "seed")} | {"evaluation": settings}
+    return {**what_decides(config), "evaluation": settings}

@@ -57,6 +57,11 @@ class TrialPlanner:
     def check(self) -> tuple[Plan, list[Plan]]:
         """The base and the space's corners, all parsed. SweepError for the first that is refused, with its values."""
         base = self.base()
+        if base.cells[0].training is None:
+            raise SweepError(
+                f"{self.search.sweep.path}, search: evaluation.subject: target trains nothing, and a search is one of "
+                "trainings. Make its points levels of factors: such arms take seconds each."
+            )
         self._check_extractors(base)
         corners = []
         for values in self.search.space.corners():
