@@ -125,4 +125,9 @@ def _found(study: str) -> dict[str, Any]:
     folder = SWEEPS[0].parents[1] / "results" / "reference" / study
     search, _ = read_folder(folder)
     values = best(Trials(folder).standings(), search.objectives)[0].trial.values
-    return dict(search.space.overrides(values))
+    found = dict(search.space.overrides(values))
+    for key in sorted(found):  # an argument of a part that the search has put there stands in the part's own mapping
+        part, _, argument = key.rpartition(".")
+        if isinstance(found.get(part), dict):
+            found[part] = {**found[part], argument: found.pop(key)}
+    return found
