@@ -103,6 +103,9 @@ def test_each_number_of_steps_trains_what_its_searches_found(steps: int) -> None
         control, part = {1: ("unshifted", "shift.factor"), 3: ("plain", "adversarial")}[steps]
         changed = _changed(flash, levels.pop(f"imagine-flash-{control}"))
         assert changed and all(part in key for key in changed)
+    if steps == 1:  # and one gives the teacher more steps in its place
+        changed = _changed(flash, levels.pop("imagine-flash-unshifted-5"))
+        assert {key.rpartition("target.")[2] for key in changed} == {"shift.factor", "steps"}
     assert set(levels) == {"imagine-flash", "forward", "step-distillation", "lcm"}
     for level, values in levels.items():
         method = "method" if level == "imagine-flash" else level.replace("-", "_")
