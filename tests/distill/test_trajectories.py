@@ -138,6 +138,33 @@ def test_every_student_time_is_drawn_about_equally(trajectory: Trajectory) -> No
     assert min(counts) > 30, counts  # expected 50, SD 5.8
 
 
+@pytest.mark.parametrize("cls", [Forward, Backward])
+def test_a_power_trains_more_at_noisy_times_and_costs_shorter_rollouts(cls: type[Forward | Backward]) -> None:
+    begins = [start(tick=tick) for tick in range(400)]
+    states = [walk(cls(power=2.0), begin)[0] for begin in begins]
+    shares = [sum(state.timestep == t for state in states) / 400 for t in GRID]
+    assert shares == pytest.approx([9 / 14, 4 / 14, 1 / 14], abs=0.08)  # SD .024, .023, .013
+    if cls is Backward:
+        assert all(begin.denoise.calls == state.index for begin, state in zip(begins, states, strict=True))  # type: ignore[attr-defined]
+
+
+def test_a_large_power_trains_at_the_noisiest_time_alone_and_its_opposite_at_the_last() -> None:
+    for power, t in ((20.0, GRID[0]), (-20.0, GRID[-1])):
+        assert all(walk(Backward(power=power), start(tick=tick))[0].timestep == t for tick in range(20))
+
+
+def test_all_states_have_no_power() -> None:
+    with pytest.raises(ValueError, match="says which state is drawn"):
+        Backward(states="all", power=1.0)
+
+
+@pytest.mark.parametrize("power", [21.0, -21.0, float("nan")])
+@pytest.mark.parametrize("cls", [Forward, Backward, FineForward])
+def test_a_power_out_of_its_range_is_refused(cls: type[Forward | Backward], power: float) -> None:
+    with pytest.raises(ValueError, match=f"{cls.__name__} power must be between -20 and 20"):
+        cls(power=power)
+
+
 class TestFineForward:
     def test_visits_every_time_of_its_own_grid_and_no_other(self) -> None:
         fine = FineForward(times=5)

@@ -52,6 +52,9 @@ def config(**changes: Any) -> dict[str, Any]:
         ({"adversarial": critic(between=[0.5, 1.0])}, 6 + 5 * 2 / 3),
         ({"adversarial": critic(critic_warmup=10)}, 11 + 10 * (1 + 1 + 3)),  # rollout, student, critic alone
         ({"trajectory": ("Backward", {"states": "all"})}, 3 * (3 + 2)),
+        # 1, 2/3, 1/3 of T with weights 9, 4, 1 of 14: rollouts of 0, 1, 2
+        ({"trajectory": ("Backward", {"power": 2}), "target": {"steps": 4}}, 3 + 8 + (4 + 2) / 14),
+        ({"trajectory": ("Forward", {"power": 1}), "adversarial": critic(last_steps=1)}, 5 + 5 / 6),
         ({"trajectory": ("FineForward", {"times": 50}), "target": consistency(0.02)}, 3 + 2 + 1 - 1 / 50),
         ({"trajectory": "Forward", "target": consistency(0.02)}, 3 + 2 + 1),
         (

@@ -3,7 +3,7 @@
 A forward and backward is 3 passes, a forward whose gradient goes to the input alone 2, and guidance doubles a pass
 where conditional and unconditional run together. An update of a student that is trained at one of its N times costs
 
-    (N - 1)/2     the rollout; none for noised images
+    (N - 1)/2     the rollout, where the N times are drawn alike; none for noised images
     3             the student
     its targets   k guided steps of the teacher (ConsistencyTarget: one, and the averaged student; ProgressiveTarget:
                   n, unguided from the second stage on); a target that two losses share counts once
@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from workbench.study.plan import Cell
@@ -57,12 +58,12 @@ def training_passes(config: Mapping[str, Any], until: int | None = None) -> floa
     total, seen = 0.0, updates if until is None else min(until, updates)
     for place in _places(trajectory, num_steps, updates, 0, seen):
         states = place.steps if place.is_all else 1
-        losses_there = sum(_state_passes(losses, at) for at in place.times()) / place.steps
+        losses_there = place.mean(partial(_state_passes, losses))
         total += seen * place.share * (place.rollout(sampler) + states * (TRAINED + losses_there))
     warmup = max((loss.warmup for loss in losses), default=0.0)
     for place in _places(trajectory, num_steps, updates, 0, 1):  # its first tick
         states = place.steps if place.is_all else 1
-        critics = sum(_critic_passes(losses, at) for at in place.times()) / place.steps
+        critics = place.mean(partial(_critic_passes, losses))
         total += warmup * place.share * (place.rollout(sampler) + states * (1 + critics))
     return total * batch
 
@@ -127,25 +128,33 @@ class _Place:
     is_backward: bool
     is_all: bool = False
     stage: int = 0
+    power: float = 0.0
 
     def times(self) -> list[_At]:
-        """The times, as a trailing grid has them; each is visited as often."""
+        """The times, as a trailing grid has them."""
         return [_At((self.steps - i) / self.steps, i, self.steps, self.stage) for i in range(self.steps)]
+
+    def mean(self, passes: Callable[[_At], float]) -> float:
+        """Over the states that the student is trained at."""
+        times = self.times()
+        weights = [at.time**self.power for at in times]
+        return sum(weight * passes(at) for weight, at in zip(weights, times, strict=True)) / sum(weights)
 
     def rollout(self, calls: float) -> float:
         if not self.is_backward:
             return 0.0
         if self.is_all:  # the training's own passes are the rollout's; a solver may ask again within a step
             return (self.steps - 1) * (calls - 1)
-        return (self.steps - 1) / 2 * calls
+        return self.mean(lambda at: at.index) * calls
 
 
 def _places(trajectory: Any, num_steps: Iterable[int], updates: int, begin: int, end: int) -> list[_Place]:
     """Where the updates from `begin` to before `end`, of so many, are trained; the shares are shares of those."""
     name, arguments = _named(trajectory)
     num_steps = list(num_steps)
+    power = _number(arguments, "power", 0.0)
     if name == "FineForward":
-        return [_Place(1.0, int(_number(arguments, "times", 50)), is_backward=False)]
+        return [_Place(1.0, int(_number(arguments, "times", 50)), is_backward=False, power=power)]
     if name == "Staged":
         stages = [int(n) for n in arguments.get("stages") or [16, 8, 4]]
         ends = [-(-updates * (i + 1) // len(stages)) for i in range(len(stages))]  # rounded up
@@ -176,7 +185,7 @@ def _places(trajectory: Any, num_steps: Iterable[int], updates: int, begin: int,
             ]
         return found
     is_all = arguments.get("states") == "all"
-    return [_Place(1 / len(num_steps), n, "Forward" not in name, is_all) for n in num_steps]
+    return [_Place(1 / len(num_steps), n, "Forward" not in name, is_all, power=power) for n in num_steps]
 
 
 # ---- what a state costs ----------------------------------------------------------------------------------------------

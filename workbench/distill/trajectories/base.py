@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor
 
 from workbench.diffusion import Denoise, NoiseProcess, Prediction, Sampler
@@ -13,6 +14,15 @@ from workbench.distill.copies import Copy, CopyKind
 from workbench.distill.state import Keyed, State
 
 States = Generator[State, Prediction | None, None]
+
+
+LARGEST_POWER = 20.0  # (2/3)^20 is 0.0003: beyond it, one time alone
+
+
+def check_power(power: float, name: str) -> None:
+    """ValueError for a power that :meth:`Start.draw_index` has no use for."""
+    if not -LARGEST_POWER <= power <= LARGEST_POWER:
+        raise ValueError(f"{name} power must be between {-LARGEST_POWER:g} and {LARGEST_POWER:g}, but got {power}.")
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,14 @@ class Start:
     progress: float = 0.0
     copies: Mapping[CopyKind, Copy] = field(default_factory=dict)
 
-    def draw_index(self) -> int:
-        """A position in `timesteps`, uniform, the same on every rank: a rank with a shorter rollout would wait."""
-        return int(self.random.one("index").integers(len(self.timesteps)))
+    def draw_index(self, power: float = 0.0) -> int:
+        """A position in `timesteps`, with probabilities that go as t^power (0: uniform); the same on every rank, as a
+        rank with a shorter rollout would wait."""
+        generator = self.random.one("index")
+        if power == 0:
+            return int(generator.integers(len(self.timesteps)))
+        weights = np.asarray([t / max(self.timesteps) for t in self.timesteps]) ** power
+        return int(generator.choice(len(weights), p=weights / weights.sum()))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class FineForward(Forward):
     grid: StudentGrid = field(default_factory=TrailingGrid)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.times < 1:
             raise ValueError(f"FineForward times must be at least 1, but got {self.times}.")
 
