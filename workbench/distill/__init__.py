@@ -1,6 +1,6 @@
 """What an ablation varies: trajectories, shifts, noises, targets, distances, losses. (The training step: .module.)"""
 
-from workbench.distill.distances import L1, MSE, Distance, PseudoHuber, SNRWeighted
+from workbench.distill.distances import L1, LPIPS, MSE, Distance, PseudoHuber, SNRWeighted
 from workbench.distill.games import Game, Hinge, NonSaturating, Relativistic
 from workbench.distill.losses import Adversarial, DistributionMatching, Loss, Reconstruction
 from workbench.distill.noises import FreshNoise, InitialNoise, MixedNoise, StudentNoise, TargetNoise
@@ -43,6 +43,7 @@ from workbench.distill.update import Update
 
 __all__ = [
     "L1",
+    "LPIPS",
     "MSE",
     "SGD",
     "AdamW",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -18,6 +19,14 @@ class Distance(ABC):
     def weighs_times(self) -> bool:
         """Whether the distance is nothing but another one, times a factor that depends on t."""
         return False
+
+    def prepare(self, teacher: Any) -> Distance:
+        """The distance with what it needs of a teacher, on its device; asked for once, before training.
+
+        Raises:
+            ValueError: a file that it needs is not there, or is another one.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, x0: Tensor, target: Tensor, t: Tensor, process: NoiseProcess) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -30,6 +32,9 @@ class SNRWeighted(Distance):
     @property
     def weighs_times(self) -> bool:
         return True
+
+    def prepare(self, teacher: Any) -> SNRWeighted:
+        return dataclasses.replace(self, distance=self.distance.prepare(teacher))
 
     def __call__(self, x0: Tensor, target: Tensor, t: Tensor, process: NoiseProcess) -> Tensor:
         snr = (process.alpha(t, x0) / process.sigma(t, x0)).square().flatten()
