@@ -104,6 +104,16 @@ def test_is_zero_at_the_target_and_its_gradient_reaches_the_latents(squeeze: LPI
     assert all(not p.requires_grad and p.grad is None for p in tiny_teacher.vae.parameters())
 
 
+def test_is_computed_in_float32_whatever_autocast_says(squeeze: LPIPS, tiny_teacher: Teacher) -> None:
+    x0, target = torch.randn(2, *tiny_teacher.latent_shape), torch.randn(2, *tiny_teacher.latent_shape)
+    distance, process = squeeze.prepare(tiny_teacher), sd_process()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        images, wanted = tiny_teacher.decode(x0), tiny_teacher.decode(target)
+        value = distance(x0, target, T_OF, process)
+    assert value.dtype == torch.float32 and distance._network is not None
+    torch.testing.assert_close(value, distance._network(images, wanted).flatten(), rtol=1e-6, atol=0)
+
+
 def test_the_loss_prepares_it_also_within_another_distance(squeeze: LPIPS, tiny_teacher: Teacher) -> None:
     x0, target, process = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), sd_process()
     loss = Reconstruction(distance=squeeze)

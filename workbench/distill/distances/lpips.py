@@ -62,7 +62,9 @@ class LPIPS(Distance):
         assert self._images is not None and self._network is not None, "LPIPS.prepare was not called"
         with torch.no_grad():
             wanted = self._images(target)
-        return self._network(self._images(x0), wanted).flatten()
+        images = self._images(x0)
+        with torch.autocast(images.device.type, enabled=False):  # a loss is float32, whatever the networks' precision
+            return self._network(images, wanted).flatten()
 
     def _backbone(self) -> Mapping[str, Tensor]:
         """The state dict of torchvision's model."""
