@@ -77,7 +77,8 @@ class TestOverrides:
     )  # fmt: skip
     def test_arguments_stand_in_init_args_or_beside_the_class(self, value: dict) -> None:
         resolved = resolve({}, {"model.trajectory": value})
-        assert resolved["model"]["trajectory"] == {"class_path": "Backward", "init_args": {"states": "all"}}
+        expected = {"class_path": "Backward", "init_args": {"states": "all", "power": 0.0}}
+        assert resolved["model"]["trajectory"] == expected
 
     def test_an_argument_deep_down_changes_nothing_else(self) -> None:
         resolved, before = resolve({}, {f"{TARGET}.shift.factor": 0.6}), resolve({})
@@ -248,7 +249,7 @@ def test_every_class_of_the_catalogue_can_be_named() -> None:
     text = catalogue()
     for name in (
         "ScaleShift(factor=0.7)",
-        "Backward(states='one')",
+        "Backward(states='one', power=0.0)",
         "Adversarial(",
         "MixedNoise(rho=0.3)",
         "LoRAStudent(",

@@ -111,7 +111,7 @@ def counter() -> Iterator[Counter]:
 def test_trains_with_finite_losses_and_costs_what_the_plan_says(
     file: Path, tiny_teacher_path: Path, tmp_path: Path, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Start, "draw_index", lambda start: start.random.step % len(start.timesteps))
+    monkeypatch.setattr(Start, "draw_index", lambda start, power: start.random.step % len(start.timesteps))
     monkeypatch.setattr(cost, "HEADS", 0.0)  # no UNet
     staged = "stages" in str(resolve(file)["model"]["trajectory"])
     config = small(file, tiny_teacher_path, updates=8 if staged else 4)
@@ -136,7 +136,7 @@ def test_trains_with_finite_losses_and_costs_what_the_plan_says(
 def test_a_part_that_no_method_has_costs_what_the_plan_says(
     part: dict[str, Any], tiny_teacher_path: Path, tmp_path: Path, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Start, "draw_index", lambda start: start.random.step % len(start.timesteps))
+    monkeypatch.setattr(Start, "draw_index", lambda start, power: start.random.step % len(start.timesteps))
     monkeypatch.setattr(cost, "HEADS", 0.0)  # no UNet
     config = small(ROOT / "sweeps" / "methods" / "imagine_flash.yaml", tiny_teacher_path, updates=4, **part)
     train.run(config, tmp_path, quiet=True)
