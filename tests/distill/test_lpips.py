@@ -142,6 +142,7 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_trained(tmp_path: 
 
 def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch: pytest.MonkeyPatch, tiny_teacher: Teacher) -> None:
     def refuse(*args: Any, **options: Any) -> None:
+        assert options["weights_only"] and options["check_hash"]
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)

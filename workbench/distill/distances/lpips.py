@@ -91,7 +91,8 @@ def _fetched(net: str) -> Mapping[str, Tensor]:
     from torchvision import models
 
     try:
-        return models.get_model_weights(BACKBONES[net][0]).DEFAULT.get_state_dict(progress=True, check_hash=True)
+        weights = models.get_model_weights(BACKBONES[net][0]).DEFAULT
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)  # no pickle is run
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash a RuntimeError
         raise ValueError(
             f"LPIPS: the weights of {net} cannot be fetched ({error}). Give the path of {_file(net)} as weights."

@@ -64,8 +64,8 @@ class Reconstruction(Loss):
         return (self.target,)
 
     def prepare(self, teacher: Any, draws: Draws) -> None:
-        # (T + 1,), 0 = not seen yet; indexed by t, so that a checkpoint needs no list of times
         self.distance = self.distance.prepare(teacher)
+        # (T + 1,), 0 = not seen yet; indexed by t, so that a checkpoint needs no list of times
         self.running_mean = torch.zeros(teacher.process.num_train_timesteps + 1, device=teacher.device)
 
     def calibrate(self, spread: Callable[[Target, int], float], process: NoiseProcess, times: Sequence[int]) -> None:

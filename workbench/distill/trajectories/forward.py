@@ -10,7 +10,7 @@ from workbench.distill.trajectories.base import Start, States, Trajectory, check
 
 @dataclass(frozen=True)
 class Forward(Trajectory):
-    """x_t = q(x_0, eps, t) of a real image, t uniform over the student's times. The baseline: at alpha_T > 0 the image
+    """x_t = q(x_0, eps, t) of a real image, t one of the student's times. The baseline: at alpha_T > 0 the image
     leaks into x_T, and the student never sees its own errors.
 
     power: P(t) goes as t^power, 0 is uniform, as with Backward. ValueError outside [-20, 20].
