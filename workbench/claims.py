@@ -2,7 +2,7 @@
 
     python -m workbench.claims             the claims, what was measured, and the verdicts
     python -m workbench.claims --check     exit status 1 where results/claims.yaml says anything else than the values
-    python -m workbench.claims --write     write the verdicts into it, and results/claims.md
+    python -m workbench.claims --write     write the verdicts into it, results/claims.md and results/summary.md
 
 A claim names a study, a row, a metric and the test that decides it; a study without committed results is `not run`.
 """
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="compare with what is written, change nothing")
-    what.add_argument("--write", action="store_true", help="write results and table")
+    what.add_argument("--write", action="store_true", help="write results and tables")
     options = parser.parse_args(arguments)
     from workbench.study.errors import SweepError
 
@@ -37,23 +37,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _claims(results: Path, check: bool, write: bool) -> int:
-    from workbench.study.claims import claims_markdown, claims_yaml, differences, judge, read_claims
+    from workbench.study.claims import (
+        claims_markdown,
+        claims_yaml,
+        differences,
+        judge,
+        read_claims,
+        read_summaries,
+        summaries_markdown,
+    )
     from workbench.study.claims.writing import measured_words
     from workbench.study.files import write_text
 
-    file, page = results / "claims.yaml", results / "claims.md"
+    file = results / "claims.yaml"
     claims = read_claims(file)
+    summaries = read_summaries(file, claims)
     verdicts = [judge(claim, results / "reference") for claim in claims]
-    markdown = claims_markdown(claims, verdicts)
+    pages = {results / "claims.md": claims_markdown(claims, verdicts)}
+    if summaries:
+        pages[results / "summary.md"] = summaries_markdown(summaries, claims, verdicts)
     if write:
-        write_text(file, claims_yaml(claims, verdicts))
-        write_text(page, markdown)
-        print(f"Written: {file}, {page}")
+        write_text(file, claims_yaml(claims, verdicts, {summary.title: summary.rows for summary in summaries}))
+        for page, text in pages.items():
+            write_text(page, text)
+        print(f"Written: {', '.join(str(path) for path in (file, *pages))}")
         return 0
     if check:
         wrong = [line for claim, verdict in zip(claims, verdicts, strict=True) for line in differences(claim, verdict)]
-        if not page.is_file() or page.read_text(encoding="utf-8") != markdown:
-            wrong.append(f"{page} is not the table of these claims.")
+        for page, text in pages.items():
+            if not page.is_file() or page.read_text(encoding="utf-8") != text:
+                wrong.append(f"{page} is not the table of these claims.")
         for line in wrong:
             print(line, file=sys.stderr)
         if wrong:

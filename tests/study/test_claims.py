@@ -15,7 +15,18 @@ from scipy import stats
 
 from tests.project.tree import ROOT
 from workbench.claims import main
-from workbench.study.claims import Claim, Verdict, claims_markdown, claims_yaml, differences, judge, read_claims
+from workbench.study.claims import (
+    Claim,
+    Summary,
+    Verdict,
+    claims_markdown,
+    claims_yaml,
+    differences,
+    judge,
+    read_claims,
+    read_summaries,
+    summaries_markdown,
+)
 from workbench.study.claims.judging import _read
 from workbench.study.claims.writing import result_of
 from workbench.study.errors import SweepError
@@ -241,7 +252,7 @@ def test_what_is_written_is_what_is_judged(tmp_path: Path) -> None:
     verdict = judge(one, reference)
     (again,) = parse(yaml.safe_load(claims_yaml([one], [verdict]))["claims"])
     assert again.result == result_of(verdict) and differences(again, verdict) == []
-    assert "1 claims: 1 undecided" in claims_markdown([one], [verdict])
+    assert "# 1 claims: 1 undecided" in claims_markdown([one], [verdict])
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -299,3 +310,56 @@ def test_a_share_of_the_teacher_that_the_claim_names(tmp_path: Path) -> None:
         judge(claim(test, teacher="nobody"), reference)
     with pytest.raises(SweepError, match="percent_of_teacher alone"):
         claim({"value": {"at_least": 1}}, teacher="aligned")
+
+
+SUMMARIES = {"Goals": {"it is better": {"short": "a", "long": "b"}, "twice": {"long": "a"}}}
+
+
+def in_file(folder: Path, summaries: Any) -> Path:
+    raw = {"study": "toy", "row": "ours", "metric": FD, "best": "min", "better_than": "theirs"}
+    entries = {name: {"claim": f"Claim {name}.", **raw} for name in ("a", "b")}
+    path = folder / "claims.yaml"
+    path.write_text(yaml.safe_dump({"claims": entries, "summaries": summaries}, sort_keys=False))
+    return path
+
+
+def test_a_summary_sets_the_verdicts_of_its_claims_side_by_side(tmp_path: Path) -> None:
+    path = in_file(tmp_path, SUMMARIES)
+    claims = read_claims(path)
+    summaries = read_summaries(path, claims)
+    verdicts = [Verdict("holds", {"difference": -1.0, "better": 3, "seeds": 3}), Verdict("not run")]
+    lines = summaries_markdown(summaries, claims, verdicts).splitlines()
+    assert lines[:4] == ["### Goals", "", "|  | short | long |", "| --- | --- | --- |"]
+    holds = "**holds**<br><sub>\u22121.00, 3/3 seeds better</sub>"
+    assert (
+        lines[4]
+        == f"| it is better | {holds} | **not run**<br><sub>`python -m workbench.sweep sweeps/toy.yaml`</sub> |"
+    )
+    assert lines[5] == f"| twice |  | {holds} |"
+    path.write_text(claims_yaml(claims, verdicts, {summary.title: summary.rows for summary in summaries}))
+    assert read_summaries(path, read_claims(path)) == summaries == [Summary("Goals", SUMMARIES["Goals"])]
+
+
+@pytest.mark.parametrize(
+    ("summaries", "message"),
+    [
+        ({"Goals": {"it is better": {"short": "aa"}}}, "Goals, it is better, short: there is no claim 'aa'"),
+        ({"Goals": {"it is better": "a"}}, "Goals: must be rows"),
+        (["a"], "summaries: must be a mapping"),
+    ],
+)
+def test_a_summary_that_cannot_be_read_is_named(tmp_path: Path, summaries: Any, message: str) -> None:
+    path = in_file(tmp_path, summaries)
+    with pytest.raises(SweepError, match=message):
+        read_summaries(path, read_claims(path))
+
+
+def test_check_finds_a_summary_that_is_not_that_of_the_claims(tmp_path: Path) -> None:
+    in_file(tmp_path, SUMMARIES)
+    (tmp_path / "reference").mkdir()
+    options = ["--results", str(tmp_path)]
+    assert main([*options, "--write"]) == 0
+    assert main([*options, "--check"]) == 0
+    page = tmp_path / "summary.md"
+    page.write_text(page.read_text().replace("not run", "holds"))
+    assert main([*options, "--check"]) == 1

@@ -2,6 +2,18 @@
 
 from workbench.study.claims.judging import Verdict, judge
 from workbench.study.claims.reading import Claim, read_claims
+from workbench.study.claims.summaries import Summary, read_summaries, summaries_markdown
 from workbench.study.claims.writing import claims_markdown, claims_yaml, differences
 
-__all__ = ["Claim", "Verdict", "claims_markdown", "claims_yaml", "differences", "judge", "read_claims"]
+__all__ = [
+    "Claim",
+    "Summary",
+    "Verdict",
+    "claims_markdown",
+    "claims_yaml",
+    "differences",
+    "judge",
+    "read_claims",
+    "read_summaries",
+    "summaries_markdown",
+]

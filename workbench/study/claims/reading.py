@@ -67,8 +67,10 @@ class Claim:
 def read_claims(path: Path) -> list[Claim]:
     """The claims in the file's order. SweepError, with file, claim and key, for whatever is wrong."""
     raw = read_yaml(path)
-    if set(raw) != {"claims"} or not isinstance(raw["claims"], dict):
-        raise SweepError(f"{path}: must be a mapping with the one key `claims`, name: claim.")
+    if not {"claims"} <= set(raw) <= {"claims", "summaries"} or not isinstance(raw["claims"], dict):
+        raise SweepError(
+            f"{path}: must be a mapping with the key `claims`, name: claim, and at most `summaries` beside."
+        )
     return [_claim(slug(name, f"{path}: the claim"), value, f"{path}, {name}") for name, value in raw["claims"].items()]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -19,6 +19,10 @@ HEAD = """\
 # that fails stays. `post_hoc`: it was written when its study had run. The rules: workbench/study/claims/judging.py
 
 """
+PREFACE = """\
+`python -m workbench.claims` recomputes every verdict from `results/reference/STUDY/values.csv`. Intervals are 95 %
+Student-t over training seeds; a difference is undecided whose interval holds zero, a figure whose interval holds its
+limit. Post hoc: written when the study had run. Below a claim stands why it failed, where that was found."""
 
 
 def result_of(verdict: Verdict) -> dict[str, Any]:
@@ -49,11 +53,17 @@ def _agree(a: Any, b: Any) -> bool:
     return a == b
 
 
-def claims_yaml(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> str:
-    """The file again, every result computed."""
+def claims_yaml(
+    claims: Sequence[Claim], verdicts: Sequence[Verdict], summaries: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """The file again, every result computed. summaries: title -> rows, as they were read."""
     entries = {claim.name: _entry(claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True)}
-    text = yaml.safe_dump({"claims": entries}, sort_keys=False, allow_unicode=True, width=120)
-    return HEAD + text
+    content = {"summaries": {title: _plain(rows) for title, rows in summaries.items()}} if summaries else {}
+    return HEAD + yaml.safe_dump({**content, "claims": entries}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _plain(rows: Mapping[str, Any]) -> dict[str, Any]:
+    return {text: dict(row) for text, row in rows.items()}
 
 
 def _entry(claim: Claim, verdict: Verdict) -> dict[str, Any]:
@@ -72,20 +82,37 @@ def _entry(claim: Claim, verdict: Verdict) -> dict[str, Any]:
 
 
 def claims_markdown(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> str:
-    """A table of all claims, in their order, with what was measured."""
-    rows = ["| claim | measured | verdict |", "| --- | --- | --- |"]
-    for claim, verdict in zip(claims, verdicts, strict=True):
-        where = ", ".join([claim.study, *(f"{factor} = {level}" for factor, level in claim.at.items())])
-        text = _escape(claim.text) + (" (post hoc)" if claim.post_hoc else "")
-        reason = f"<br><sub>{_escape(claim.reason)}</sub>" if claim.reason else ""
-        measured = f"{_escape(claim.statement)}: {measured_words(claim, verdict)}<br><sub>{_escape(where)}</sub>"
-        rows.append(f"| {text}{reason} | {measured} | **{verdict.word}** |")
-    counts = {word: sum(v.word == word for v in verdicts) for word in dict.fromkeys(v.word for v in verdicts)}
-    summary = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return (
-        "\n".join([*rows, "", f"{len(claims)} claims: {summary}. Intervals are 95 % Student-t over training seeds."])
-        + "\n"
-    )
+    """All claims with what was measured: a table a study, in the order in which the file first names them."""
+    pairs = list(zip(claims, verdicts, strict=True))
+    blocks = []
+    for study in dict.fromkeys(claim.study for claim in claims):
+        own = [(claim, verdict) for claim, verdict in pairs if claim.study == study]
+        rows = [f"## {study}", "", f"{_links(own)} {_counts([verdict for _, verdict in own])}.", ""]
+        rows += ["| claim | measured | verdict |", "| --- | --- | --- |"]
+        blocks.append("\n".join([*rows, *(_row(claim, verdict) for claim, verdict in own)]))
+    total = f"# {len(claims)} claims: {_counts(verdicts)}\n\n{PREFACE}"
+    return "\n\n".join([total, *blocks]) + "\n"
+
+
+def _links(own: Sequence[tuple[Claim, Verdict]]) -> str:
+    study = own[0][0].study
+    sweep = f"[sweeps/{study}.yaml](../sweeps/{study}.yaml)"
+    has_run = any(verdict.word != NOT_RUN for _, verdict in own)
+    return f"{sweep}, [its table](reference/{study}/table.md):" if has_run else f"{sweep}:"
+
+
+def _counts(verdicts: Sequence[Verdict]) -> str:
+    words = [verdict.word for verdict in verdicts]
+    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+
+
+def _row(claim: Claim, verdict: Verdict) -> str:
+    text = escape(claim.text) + (" (post hoc)" if claim.post_hoc else "")
+    reason = f"<br><sub>{escape(claim.reason)}</sub>" if claim.reason else ""
+    where = ", ".join(f"{factor} = {level}" for factor, level in claim.at.items())
+    place = f"<br><sub>{escape(where)}</sub>" if where else ""
+    measured = f"{escape(claim.statement)}: {measured_words(claim, verdict)}{place}"
+    return f"| {text}{reason} | {measured} | **{verdict.word}** |"
 
 
 def measured_words(claim: Claim, verdict: Verdict) -> str:
@@ -98,7 +125,7 @@ def measured_words(claim: Claim, verdict: Verdict) -> str:
     name, unit = ("difference", "") if claim.against is not None else ("figure", "" if claim.test == "value" else " %")
     sign = claim.against is not None
     size = max(abs(float(numbers[key])) for key in (name, "low", "high") if key in numbers)
-    decimals = 1 if unit or size >= 100 else 2 if size >= 0.5 else 4
+    decimals = 1 if unit or size >= 100 else 2 if size >= 0.1 else 4
     text = number(float(numbers[name]), decimals, sign) + unit
     if "low" in numbers:
         text += f" [{number(float(numbers['low']), decimals, sign)}, {number(float(numbers['high']), decimals, sign)}]"
@@ -107,5 +134,6 @@ def measured_words(claim: Claim, verdict: Verdict) -> str:
     return text + (f", {numbers['lost']} seeds lost" if "lost" in numbers else "")
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """The text as it may stand in a cell of a table."""
     return text.replace("|", "\\|").replace("<", "&lt;")
