@@ -49,11 +49,11 @@ def write(folder: Path, teacher: Path, sweep: str) -> Path:
     return folder / "tiny.yaml"
 
 
-def run(path: Path, clip: Path, workers: int = 1, **changes: str) -> None:
-    """Run it with the tiny judge and CLIP; on failure show everything that was said. changes: of the environment."""
+def run(path: Path, clip: Path, *more: str, workers: int = 1, **changes: str) -> str:
+    """Run it with the tiny judge and CLIP; what it said, logs too where it failed. changes: of the environment."""
     script = "import sys; from workbench.sweep import main; sys.exit(main(program='tests.study.tiny_program'))"
     command = [sys.executable, "-c", script, str(path), "--results", str(path.parent / "results")]
-    command += ["--workers", str(workers)]
+    command += ["--workers", str(workers), *more]
     environment = {
         **os.environ,
         "TINY_CLIP": str(clip),
@@ -63,6 +63,7 @@ def run(path: Path, clip: Path, workers: int = 1, **changes: str) -> None:
     done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=1500)
     logs = "\n".join(file.read_text()[-3000:] for file in path.parent.glob("results/tiny/*/*/log.txt"))
     assert done.returncode == 0, done.stdout + done.stderr + logs
+    return done.stdout
 
 
 def test_a_training_that_explodes_says_so_and_leaves_the_other_alone(
@@ -110,6 +111,8 @@ def test_the_real_thing_from_file_to_table_and_again(
     written = weights.stat().st_mtime_ns
     # Another evaluation of the same student trains nothing, and what stood in the table stays as it was.
     path.write_text(SWEEP.replace("2}}", "2}, 1: {evaluation.num_inference_steps: 1}}"))
+    said = run(path, tiny_clip_path, "--plan")
+    assert "1 of them are trained already" in said and "(0 in training" in said
     run(path, tiny_clip_path)
     assert weights.stat().st_mtime_ns == written
     assert set(table.splitlines()) < set((root / "table.csv").read_bytes().splitlines())

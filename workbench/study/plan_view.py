@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workbench.study.cost import evaluation_passes, training_passes
@@ -47,9 +48,9 @@ def training_of(cell: Cell) -> float:
     return training_passes(cell.config) if cell.training else 0.0
 
 
-def scoring_of(cell: Cell) -> float:
-    """Network passes of sampling for the cell's evaluations, the choice of a snapshot included."""
-    return sum(_task_passes(task, cell) for task in cell.tasks)
+def scoring_of(cell: Cell, tasks: Sequence[Task] | None = None) -> float:
+    """Network passes of sampling for the cell's evaluations (or for `tasks`), the choice of a snapshot included."""
+    return sum(_task_passes(task, cell) for task in (cell.tasks if tasks is None else tasks))
 
 
 def _task_passes(task: Task, cell: Cell) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.study.facts import facts_of
 from workbench.study.files import read_json
-from workbench.study.plan import Cell, Entry, Plan
+from workbench.study.plan import Cell, Entry, Plan, Task
 
 COMPLETE, DIVERGED, FAILED, MISSING = "complete", "diverged", "failed", "missing"
 PRUNED = "pruned"  # a trial of a search that was stopped for its intermediate value
@@ -40,6 +40,20 @@ def cell_result(plan: Plan, cell: Cell, root: Path) -> dict[str, Any] | None:
     if result.get("status") != COMPLETE or not isinstance(evaluations, dict):
         return None
     return result if all(task.key in evaluations for task in cell.tasks) else None
+
+
+def is_trained(cell: Cell, root: Path) -> bool:
+    """Whether the cell's own training is over: a further evaluation of it, or none, is all that is left."""
+    done = read_json(root / cell.folder / "training.json")
+    return cell.training is not None and isinstance(done, dict) and done.get("training") == cell.training
+
+
+def tasks_left(cell: Cell, root: Path) -> tuple[Task, ...]:
+    """The cell's evaluations that have no result yet."""
+    result = read_json(root / cell.folder / "result.json")
+    same = isinstance(result, dict) and result.get("training") == cell.training
+    found = result.get("evaluations") if same else None
+    return tuple(task for task in cell.tasks if not (isinstance(found, dict) and task.key in found))
 
 
 def cell_failure(cell: Cell, root: Path) -> dict[str, Any] | None:
