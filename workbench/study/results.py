@@ -51,8 +51,9 @@ def is_trained(cell: Cell, root: Path) -> bool:
 def tasks_left(cell: Cell, root: Path) -> tuple[Task, ...]:
     """The cell's evaluations that have no result yet."""
     result = read_json(root / cell.folder / "result.json")
-    same = isinstance(result, dict) and result.get("training") == cell.training
-    found = result.get("evaluations") if same else None
+    if not isinstance(result, dict) or result.get("training") != cell.training:
+        return cell.tasks
+    found = result.get("evaluations")
     return tuple(task for task in cell.tasks if not (isinstance(found, dict) and task.key in found))
 
 
