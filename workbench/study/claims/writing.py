@@ -17,6 +17,7 @@ HEAD = """\
 # What the committed results are said to show. `result` is computed: `python -m workbench.claims --write` writes it from
 # results/reference/STUDY/values.csv, `python -m workbench.claims --check` fails where it says anything else. A claim
 # that fails stays. `post_hoc`: it was written when its study had run. The rules: workbench/study/claims/judging.py
+# `summaries`: what stands side by side in results/summary.md: title -> what is claimed -> column -> name of a claim.
 
 """
 PREFACE = """\
