@@ -23,6 +23,7 @@ from workbench.intermediate import Looks
 from workbench.safe_yaml import read_yaml
 from workbench.study.files import read_json, write_json
 from workbench.study.heartbeat import Steps, beat
+from workbench.study.results import is_trained
 from workbench.training.provenance import code
 from workbench.training.run import Run
 
@@ -79,8 +80,7 @@ def _train(folder: Path, config: dict[str, Any], wanted: dict[str, Any]) -> int 
     workbench.intermediate); `keep_checkpoints`, without which none is written at the end, to be removed at once.
     """
     training, intermediate = wanted["training"], wanted.get("intermediate")
-    done = read_json(folder / "training.json")
-    if isinstance(done, dict) and done.get("training") == training:
+    if is_trained(folder, training):
         return None
     started = time.monotonic()
     updates = int(config["train"]["student_updates"])

@@ -249,13 +249,13 @@ def _print_plan(plan: Plan, options: argparse.Namespace, console: Any, measure: 
     console.print(plan_grid(plan))
     root = options.results / plan.study
     left = [cell for cell in plan.cells if cell_result(plan, cell, root) is None]
-    trained = [cell for cell in left if is_trained(cell, root)]
+    trained = [cell for cell in left if is_trained(root / cell.folder, cell.training)]
     training = sum(training_of(cell) for cell in left if cell not in trained)
     scoring = sum(scoring_of(cell, tasks_left(cell, root)) for cell in left)
     lines = [_head(plan), f"To do: {len(left)} of {len(plan.cells)} cells, {training + scoring:,.0f} network passes "
              f"({training:,.0f} in training, {scoring:,.0f} in sampling)"]  # fmt: skip
     if trained:
-        lines.append(f"{len(trained)} of them are trained already: their weights are kept, and only evaluated anew.")
+        lines.append(f"Trained already, and only evaluated anew: {len(trained)}.")
     if plan.run.launch:
         lines.append("Each cell starts with the command of run.launch, which --trust-launch allows.")
     if measure and left:

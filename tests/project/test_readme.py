@@ -22,7 +22,7 @@ def test_it_shows_a_table_and_a_picture_of_a_real_run_before_anything_else():
     assert re.search(r"!\[[^\]]+\]\(results/reference/\S+\.png\)", above_the_fold)
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/findings.md"])
+@pytest.mark.parametrize("page", ["README.md", "results/findings.md", "results/claims.md"])
 def test_every_file_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [(ROOT / page).parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]

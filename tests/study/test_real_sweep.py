@@ -112,7 +112,7 @@ def test_the_real_thing_from_file_to_table_and_again(
     # Another evaluation of the same student trains nothing, and what stood in the table stays as it was.
     path.write_text(SWEEP.replace("2}}", "2}, 1: {evaluation.num_inference_steps: 1}}"))
     said = run(path, tiny_clip_path, "--plan")
-    assert "1 of them are trained already" in said and "(0 in training" in said
+    assert "Trained already, and only evaluated anew: 1." in said and "(0 in training" in said
     run(path, tiny_clip_path)
     assert weights.stat().st_mtime_ns == written
     assert set(table.splitlines()) < set((root / "table.csv").read_bytes().splitlines())

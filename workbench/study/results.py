@@ -42,10 +42,10 @@ def cell_result(plan: Plan, cell: Cell, root: Path) -> dict[str, Any] | None:
     return result if all(task.key in evaluations for task in cell.tasks) else None
 
 
-def is_trained(cell: Cell, root: Path) -> bool:
-    """Whether the cell's own training is over: a further evaluation of it, or none, is all that is left."""
-    done = read_json(root / cell.folder / "training.json")
-    return cell.training is not None and isinstance(done, dict) and done.get("training") == cell.training
+def is_trained(folder: Path, training: str | None) -> bool:
+    """Whether the training of this identity (None: there is none) is over: evaluations are all that is left."""
+    done = read_json(folder / "training.json")
+    return training is not None and isinstance(done, dict) and done.get("training") == training
 
 
 def tasks_left(cell: Cell, root: Path) -> tuple[Task, ...]:

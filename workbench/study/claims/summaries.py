@@ -46,16 +46,14 @@ def _rows(raw: Any, names: Sequence[str], where: str) -> dict[str, dict[str, str
     return {str(text): {str(column): name for column, name in row.items()} for text, row in raw.items()}
 
 
-def summaries_markdown(
-    summaries: Sequence[Summary], claims: Sequence[Claim], verdicts: Sequence[Verdict], level: int = 3
-) -> str:
-    """The tables one below the other; level: of their headings. A cell has the verdict and what was measured."""
+def summaries_markdown(summaries: Sequence[Summary], claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> str:
+    """The tables one below the other, each with its heading. A cell has the verdict and what was measured."""
     found = {claim.name: (claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True)}
     blocks = []
     for summary in summaries:
         columns = summary.columns
         lines = [
-            f"{'#' * level} {summary.title}",
+            f"### {summary.title}",
             "",
             f"|  | {' | '.join(escape(column) for column in columns)} |",
             "| --- |" + " --- |" * len(columns),

@@ -23,7 +23,8 @@ HEAD = """\
 PREFACE = """\
 `python -m workbench.claims` recomputes every verdict from `results/reference/STUDY/values.csv`. Intervals are 95 %
 Student-t over training seeds; a difference is undecided whose interval holds zero, a figure whose interval holds its
-limit. Post hoc: written when the study had run. Below a claim stands why it failed, where that was found."""
+limit; equivalence is two one-sided tests. Post hoc: written when the study had run. Below a claim stands why it failed,
+where that was found."""
 
 
 def result_of(verdict: Verdict) -> dict[str, Any]:
@@ -59,12 +60,8 @@ def claims_yaml(
 ) -> str:
     """The file again, every result computed. summaries: title -> rows, as they were read."""
     entries = {claim.name: _entry(claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True)}
-    content = {"summaries": {title: _plain(rows) for title, rows in summaries.items()}} if summaries else {}
+    content = {"summaries": {**summaries}} if summaries else {}
     return HEAD + yaml.safe_dump({**content, "claims": entries}, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _plain(rows: Mapping[str, Any]) -> dict[str, Any]:
-    return {text: dict(row) for text, row in rows.items()}
 
 
 def _entry(claim: Claim, verdict: Verdict) -> dict[str, Any]:
